@@ -1,0 +1,79 @@
+//! Replies to the sender of a command.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+/// What the sender of a command gets if it set `reply_to`.
+///
+/// `{"ok":true,"shard":N}` when the shard has taken the command, `{"ok":false,"error":"…"}` when it was rejected, and for a
+/// status `{"ok":true,"shard":N,"status":{…}}`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Reply<'a> {
+    ok: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shard: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<&'a str>,
+}
+
+impl<'a> Reply<'a> {
+    /// The shard has taken the command.
+    #[must_use]
+    pub fn taken(shard: u32) -> Self {
+        Self {
+            ok: true,
+            shard: Some(shard),
+            status: None,
+            error: None,
+        }
+    }
+
+    /// The shard's status, an object as it is kept on Redis.
+    #[must_use]
+    pub fn status(shard: u32, status: &'a RawValue) -> Self {
+        Self {
+            status: Some(status),
+            ..Self::taken(shard)
+        }
+    }
+
+    /// The command was rejected.
+    #[must_use]
+    pub fn error(error: &'a str) -> Self {
+        Self {
+            ok: false,
+            shard: None,
+            status: None,
+            error: Some(error),
+        }
+    }
+
+    /// The body of the message.
+    #[must_use]
+    pub fn to_json(&self) -> Vec<u8> {
+        // Text, numbers and checked JSON can't fail to be written.
+        serde_json::to_vec(self).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wire_format_is_fixed() {
+        let text = |reply: Reply<'_>| String::from_utf8(reply.to_json()).unwrap();
+        assert_eq!(text(Reply::taken(3)), r#"{"ok":true,"shard":3}"#);
+        assert_eq!(
+            text(Reply::error("no \"shard\"")),
+            r#"{"ok":false,"error":"no \"shard\""}"#
+        );
+        let status: Box<RawValue> = serde_json::from_str(r#"{"shard":3}"#).unwrap();
+        assert_eq!(
+            text(Reply::status(3, &status)),
+            r#"{"ok":true,"shard":3,"status":{"shard":3}}"#
+        );
+    }
+}

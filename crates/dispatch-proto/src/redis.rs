@@ -1,0 +1,44 @@
+//! Keys on Redis that describe the gateway, and those that the services keep for themselves.
+//!
+//! The keys of the state cache are in the cache-writer's layouts.
+
+/// JSON array of [`crate::session::SessionRecord`], for readers outside; the services resume from [`SESSIONS_HASH`].
+pub const SESSIONS: &str = "gateway_sessions";
+/// JSON array of [`crate::session::ShardStatus`].
+pub const STATUSES: &str = "gateway_statuses";
+/// RFC 3339 timestamp of the gateway's start.
+pub const STARTED: &str = "gateway_started";
+/// Total number of shards, a decimal number.
+pub const SHARDS: &str = "gateway_shards";
+
+/// Hash: shard number → JSON of [`crate::session::SessionRecord`]. One field for each shard, so that replicas that own
+/// different shards never overwrite each other.
+pub const SESSIONS_HASH: &str = "dispatch:sessions";
+/// Hash: shard number → JSON of [`crate::session::ShardStatus`], from which [`STATUSES`] is written.
+pub const STATUSES_HASH: &str = "dispatch:statuses";
+/// Hash: shard number → the process that owns the shard. Only the owner may store the shard's session.
+pub const OWNERS_HASH: &str = "dispatch:owners";
+
+/// The keys of one partition's writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PartitionKeys {
+    /// Counter that each new consumer of the partition increments: the fence against a consumer that lost it.
+    pub epoch: String,
+    /// Hash: shard number → session and sequence of the last applied event.
+    pub applied: String,
+    /// List of the `old` values of events that are applied and perhaps not yet published.
+    pub journal: String,
+}
+
+impl PartitionKeys {
+    /// The keys of partition `partition`.
+    #[must_use]
+    pub fn new(partition: u32) -> Self {
+        let key = |name: &str| format!("dispatch:partition:{partition}:{name}");
+        Self {
+            epoch: key("epoch"),
+            applied: key("applied"),
+            journal: key("journal"),
+        }
+    }
+}

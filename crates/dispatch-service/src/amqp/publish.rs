@@ -1,0 +1,175 @@
+//! Publishing with confirms.
+
+use dispatch_proto::rabbit::{DEAD_QUEUE, HEADER_REASON, HEADER_SOURCE, MAX_BODY};
+use lapin::{
+    BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::{AMQPValue, FieldTable},
+};
+use thiserror::Error;
+
+/// Persistent, as AMQP spells it.
+const PERSISTENT: u8 = 2;
+
+/// A message was not taken by the broker.
+#[derive(Debug, Error)]
+pub enum PublishError {
+    /// The channel or connection failed; the broker may or may not have the message.
+    #[error("link to rabbitmq failed: {0}")]
+    Link(#[from] lapin::Error),
+    /// The broker refused the message.
+    #[error("rabbitmq refused the message")]
+    Nacked,
+    /// The message was mandatory and no queue is bound for it.
+    #[error("no queue for the message")]
+    Unroutable,
+    /// The channel is not in confirm mode: a bug, never to be taken for a success.
+    #[error("channel does not confirm")]
+    NotConfirmed,
+}
+
+/// A channel in confirm mode. One for each ordered stream: a channel keeps the order of what is published on it.
+#[derive(Clone, Debug)]
+pub struct Publisher {
+    channel: Channel,
+}
+
+/// Where a dead letter came from and why it was rejected.
+#[derive(Clone, Copy, Debug)]
+pub struct DeadLetter<'a> {
+    /// The queue or service it came from.
+    pub source: &'a str,
+    /// Why, in words for a person.
+    pub reason: &'a str,
+}
+
+impl Publisher {
+    /// Opens a channel and puts it into confirm mode.
+    ///
+    /// # Errors
+    ///
+    /// If the connection fails.
+    pub async fn open(connection: &Connection) -> lapin::Result<Self> {
+        let channel = connection.create_channel().await?;
+        channel
+            .confirm_select(ConfirmSelectOptions::default())
+            .await?;
+        Ok(Self { channel })
+    }
+
+    /// The channel, for declarations.
+    #[must_use]
+    pub fn channel(&self) -> &Channel {
+        &self.channel
+    }
+
+    /// Hands a persistent message to the connection. The confirm must be awaited with [`Publisher::confirmed`].
+    ///
+    /// # Errors
+    ///
+    /// If the connection fails.
+    pub async fn send(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        mandatory: bool,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> Result<PublisherConfirm, PublishError> {
+        let options = BasicPublishOptions {
+            mandatory,
+            ..BasicPublishOptions::default()
+        };
+        let properties = properties.with_delivery_mode(PERSISTENT);
+        let publish = self.channel.basic_publish(
+            exchange.into(),
+            routing_key.into(),
+            options,
+            body,
+            properties,
+        );
+        Ok(publish.await?)
+    }
+
+    /// Publishes a persistent message and waits until the broker has it.
+    ///
+    /// # Errors
+    ///
+    /// If the broker does not confirm it, or (with `mandatory`) has no queue for it.
+    pub async fn publish(
+        &self,
+        exchange: &str,
+        routing_key: &str,
+        mandatory: bool,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
+        confirmed(
+            self.send(exchange, routing_key, mandatory, properties, body)
+                .await?,
+        )
+        .await
+    }
+
+    /// Publishes a dead letter with its reason: the body untouched, unless it is too large for the broker, then its beginning.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::publish`].
+    pub async fn dead_letter(
+        &self,
+        letter: DeadLetter<'_>,
+        properties: BasicProperties,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
+        let mut headers = properties.headers().clone().unwrap_or_default();
+        insert(&mut headers, HEADER_REASON, letter.reason);
+        insert(&mut headers, HEADER_SOURCE, letter.source);
+        if body.len() > MAX_BODY {
+            headers.insert(
+                "full-size".into(),
+                AMQPValue::LongLongInt(body.len() as i64),
+            );
+        }
+        // The sender's expiry and reply address are spent: a dead letter stays until somebody reads it.
+        let mut kept = BasicProperties::default().with_headers(headers);
+        if let Some(id) = properties.message_id() {
+            kept = kept.with_message_id(id.clone());
+        }
+        if let Some(content_type) = properties.content_type() {
+            kept = kept.with_content_type(content_type.clone());
+        }
+        self.publish(
+            "",
+            DEAD_QUEUE,
+            true,
+            kept,
+            &body[..body.len().min(MAX_BODY)],
+        )
+        .await
+    }
+}
+
+fn insert(headers: &mut FieldTable, name: &str, value: &str) {
+    headers.insert(name.into(), AMQPValue::LongString(value.into()));
+}
+
+impl Publisher {
+    /// Waits for a confirm.
+    ///
+    /// # Errors
+    ///
+    /// If the broker does not confirm the message.
+    pub async fn confirmed(confirm: PublisherConfirm) -> Result<(), PublishError> {
+        confirmed(confirm).await
+    }
+}
+
+async fn confirmed(confirm: PublisherConfirm) -> Result<(), PublishError> {
+    match confirm.await? {
+        Confirmation::Ack(None) => Ok(()),
+        Confirmation::Ack(Some(_)) => Err(PublishError::Unroutable),
+        Confirmation::Nack(_) => Err(PublishError::Nacked),
+        Confirmation::NotRequested => Err(PublishError::NotConfirmed),
+    }
+}

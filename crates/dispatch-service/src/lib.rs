@@ -1,0 +1,17 @@
+//! What the three services of Dispatch share around their work: settings, logs, metrics, health, links, start and end.
+//!
+//! A service's `main` calls [`start::start`] with its settings and its body; everything here is plumbing and knows nothing of
+//! Discord.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod amqp;
+pub mod backoff;
+pub mod health;
+mod http;
+mod logging;
+pub mod metrics;
+pub mod redis_link;
+pub mod settings;
+pub mod start;
+pub mod topology;

@@ -1,0 +1,212 @@
+//! Start and end of a service: arguments, settings, logs, metrics, health, signals, exit code.
+
+use std::{
+    backtrace::Backtrace,
+    future::Future,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::{Arg, Command, value_parser};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    health::Health,
+    http,
+    logging::{self, Format},
+    metrics,
+    settings::{
+        Reader,
+        catalogue::{ALL, LOG_FORMAT, PROMETHEUS_HOST, PROMETHEUS_PORT, RUST_LOG},
+    },
+};
+
+/// How long a service may take to end after SIGTERM before it is ended. Kubernetes and Docker kill after 30 s and 10 s.
+const GRACE: Duration = Duration::from_secs(9);
+
+/// What a service is, for `--help` and `--version`.
+#[derive(Clone, Copy, Debug)]
+pub struct Service {
+    /// Name of the binary.
+    pub name: &'static str,
+    /// Version of the build.
+    pub version: &'static str,
+    /// One line about it.
+    pub about: &'static str,
+    /// Port of metrics and health if `PROMETHEUS_PORT` is not set.
+    pub port: u16,
+}
+
+/// What a running service gets from its surroundings.
+#[derive(Clone, Debug)]
+pub struct Surroundings {
+    /// Cancelled when the process is asked to end.
+    pub stop: CancellationToken,
+    /// Where the service says what it still waits for.
+    pub health: Health,
+}
+
+/// Runs a service: reads its settings with `read`, then runs `run` until it returns.
+///
+/// The exit code is 0 if `run` returns `Ok`, else 1, and 2 for wrong settings. After SIGTERM or Ctrl-C, `run` has 9 s.
+pub fn start<C, F>(
+    service: Service,
+    read: impl FnOnce(&mut Reader) -> Option<C>,
+    run: impl FnOnce(C, Surroundings) -> F,
+) -> ExitCode
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    let file = arguments(service)
+        .get_matches()
+        .get_one::<PathBuf>("config")
+        .cloned();
+    let (config, common) = match settings(service, file, read) {
+        Ok(settings) => settings,
+        Err(error) => {
+            eprintln!("{}: {error:#}", service.name);
+            return ExitCode::from(2);
+        }
+    };
+    logging::init(common.filter, common.format);
+    // A panic is a bug. A task that has vanished would leave its shard or partition unserved without a sign; a crash is
+    // what every guarantee is built to survive.
+    std::panic::set_hook(Box::new(|info| {
+        tracing::error!(%info, backtrace = %Backtrace::force_capture(), "panic");
+        std::process::abort();
+    }));
+    let runtime = match tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+    {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            tracing::error!(%error, "cannot start the runtime");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(supervise(service, config, common.address, run)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn supervise<C, F>(
+    service: Service,
+    config: C,
+    address: SocketAddr,
+    run: impl FnOnce(C, Surroundings) -> F,
+) -> anyhow::Result<()>
+where
+    F: Future<Output = anyhow::Result<()>>,
+{
+    // Several TLS users are linked in; the one provider is named so that none has to guess. A second call finds it set.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let recorder = metrics::install().context("cannot install the metrics recorder")?;
+    tokio::spawn(metrics::upkeep(recorder.clone()));
+    let surroundings = Surroundings {
+        stop: CancellationToken::new(),
+        health: Health::default(),
+    };
+    let served = CancellationToken::new();
+    let (stop, health) = (surroundings.stop.clone(), surroundings.health.clone());
+    http::serve(address, recorder, health, served.clone()).await?;
+    tracing::info!(service = service.name, version = service.version, %address, "started");
+
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let run = run(config, surroundings);
+    tokio::pin!(run);
+    let result = tokio::select! {
+        result = &mut run => result,
+        () = async { tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} } } => {
+            tracing::info!("stopping");
+            stop.cancel();
+            tokio::time::timeout(GRACE, run).await.context("did not stop in time")?
+        }
+    };
+    served.cancel();
+    if result.is_ok() {
+        tracing::info!("stopped");
+    }
+    result
+}
+
+struct Common {
+    filter: EnvFilter,
+    format: Format,
+    address: SocketAddr,
+}
+
+fn settings<C>(
+    service: Service,
+    file: Option<PathBuf>,
+    read: impl FnOnce(&mut Reader) -> Option<C>,
+) -> anyhow::Result<(C, Common)> {
+    let mut reader = Reader::load(file.as_deref())?;
+    let filter = reader.checked(&RUST_LOG, |text| EnvFilter::try_new(text).ok());
+    let format = reader.checked(&LOG_FORMAT, |text| match text {
+        "text" => Some(Format::Text),
+        "json" => Some(Format::Json),
+        _ => None,
+    });
+    let host = reader.checked(&PROMETHEUS_HOST, |text| match text {
+        "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
+        text => text.parse::<IpAddr>().ok(),
+    });
+    let port = reader
+        .optional_parsed(&PROMETHEUS_PORT)
+        .unwrap_or(service.port);
+    let config = read(&mut reader);
+    reader.finish()?;
+    let common = filter
+        .zip(format)
+        .zip(host)
+        .map(|((filter, format), host)| Common {
+            filter,
+            format,
+            address: SocketAddr::new(host, port),
+        });
+    config
+        .zip(common)
+        .context("a setting is wrong without having been reported")
+}
+
+fn arguments(service: Service) -> Command {
+    let settings: String = ALL
+        .iter()
+        .map(|setting| {
+            let default = if setting.default.is_empty() {
+                ""
+            } else {
+                " = "
+            };
+            format!(
+                "\n  {}{default}{}\n      {}",
+                setting.name, setting.default, setting.expected
+            )
+        })
+        .collect();
+    Command::new(service.name)
+        .version(service.version)
+        .about(service.about)
+        .after_help(format!(
+            "Settings, shared by the three services (environment, .env or the settings file), with their defaults:{settings}"
+        ))
+        .arg(
+            Arg::new("config")
+                .long("config")
+                .env("DISPATCH_CONFIG")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("TOML file with settings; the environment wins over it"),
+        )
+}

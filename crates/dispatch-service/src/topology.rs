@@ -1,0 +1,194 @@
+//! Declaring the exchanges and queues of Dispatch.
+//!
+//! Every service declares what it uses, so that they can start in any order. A queue that clients may declare themselves
+//! carries no arguments, or their declaration would be refused.
+
+use dispatch_proto::rabbit::{
+    DEAD_QUEUE, EVENTS_EXCHANGE, RAW_EXCHANGE, RECV_QUEUE, SEND_QUEUE, raw_queue, shard_queue,
+};
+use lapin::{
+    Channel, ExchangeKind,
+    options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    types::{AMQPValue, FieldTable},
+};
+
+use crate::settings::{Reader, catalogue::RABBIT_QUEUE_TYPE};
+
+/// Type of the queues that are Dispatch's own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum QueueType {
+    /// Classic queues: on one node, the faster.
+    #[default]
+    Classic,
+    /// Quorum queues: replicated.
+    Quorum,
+}
+
+impl QueueType {
+    /// Reads `RABBIT_QUEUE_TYPE`.
+    pub fn read(reader: &mut Reader) -> Self {
+        let parse = |text: &str| match text {
+            "classic" => Some(Self::Classic),
+            "quorum" => Some(Self::Quorum),
+            _ => None,
+        };
+        reader
+            .checked(&RABBIT_QUEUE_TYPE, parse)
+            .unwrap_or_default()
+    }
+
+    fn arguments(self) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        match self {
+            Self::Classic => insert_text(&mut arguments, "x-queue-type", "classic"),
+            Self::Quorum => {
+                insert_text(&mut arguments, "x-queue-type", "quorum");
+                // RabbitMQ 4 drops a message after 20 deliveries unless told otherwise: a crash loop must not lose events.
+                // A limit this high never bites, and 3.10 understands it (it knows no -1).
+                arguments.insert("x-delivery-limit".into(), AMQPValue::LongInt(1_000_000));
+            }
+        }
+        arguments
+    }
+}
+
+/// Declares the exchange of enriched events and, if wanted, the queue that receives all of them.
+///
+/// # Errors
+///
+/// If the channel fails, also when an exchange or queue exists with other properties.
+pub async fn declare_events(channel: &Channel, default_queue: bool) -> lapin::Result<()> {
+    declare_exchange(channel, EVENTS_EXCHANGE, ExchangeKind::Topic).await?;
+    if default_queue {
+        declare_queue(channel, RECV_QUEUE, FieldTable::default()).await?;
+        bind(channel, RECV_QUEUE, EVENTS_EXCHANGE, "#").await?;
+    }
+    Ok(())
+}
+
+/// Declares the exchange of raw frames with its partition queues.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn declare_raw(
+    channel: &Channel,
+    partitions: u32,
+    queue_type: QueueType,
+) -> lapin::Result<()> {
+    declare_exchange(channel, RAW_EXCHANGE, ExchangeKind::Direct).await?;
+    for partition in 0..partitions {
+        declare_raw_queue(channel, partition, queue_type).await?;
+    }
+    Ok(())
+}
+
+/// Declares the queue of one partition. Its exchange must exist.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn declare_raw_queue(
+    channel: &Channel,
+    partition: u32,
+    queue_type: QueueType,
+) -> lapin::Result<()> {
+    let queue = raw_queue(partition);
+    let mut arguments = queue_type.arguments();
+    arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
+    declare_queue(channel, &queue, arguments).await?;
+    bind(channel, &queue, RAW_EXCHANGE, &partition.to_string()).await
+}
+
+/// Declares the queue that takes commands from the bot.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn declare_send(channel: &Channel) -> lapin::Result<()> {
+    declare_queue(channel, SEND_QUEUE, FieldTable::default()).await
+}
+
+/// Declares the queue of the commands for one shard.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn declare_shard_queue(channel: &Channel, shard: u32) -> lapin::Result<()> {
+    declare_queue(channel, &shard_queue(shard), FieldTable::default()).await
+}
+
+/// Declares the queue of dead letters.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn declare_dead(channel: &Channel) -> lapin::Result<()> {
+    declare_queue(channel, DEAD_QUEUE, FieldTable::default()).await
+}
+
+/// Declares a durable exchange.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn declare_exchange(
+    channel: &Channel,
+    name: &str,
+    kind: ExchangeKind,
+) -> lapin::Result<()> {
+    let options = ExchangeDeclareOptions {
+        durable: true,
+        ..ExchangeDeclareOptions::default()
+    };
+    channel
+        .exchange_declare(name.into(), kind, options, FieldTable::default())
+        .await
+}
+
+/// Declares a durable queue.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn declare_queue(
+    channel: &Channel,
+    name: &str,
+    arguments: FieldTable,
+) -> lapin::Result<()> {
+    let options = QueueDeclareOptions {
+        durable: true,
+        ..QueueDeclareOptions::default()
+    };
+    channel
+        .queue_declare(name.into(), options, arguments)
+        .await?;
+    Ok(())
+}
+
+/// Binds a queue to an exchange.
+///
+/// # Errors
+///
+/// As [`declare_events`].
+pub async fn bind(
+    channel: &Channel,
+    queue: &str,
+    exchange: &str,
+    routing_key: &str,
+) -> lapin::Result<()> {
+    let options = QueueBindOptions::default();
+    channel
+        .queue_bind(
+            queue.into(),
+            exchange.into(),
+            routing_key.into(),
+            options,
+            FieldTable::default(),
+        )
+        .await
+}
+
+fn insert_text(arguments: &mut FieldTable, name: &str, value: &str) {
+    arguments.insert(name.into(), AMQPValue::LongString(value.into()));
+}

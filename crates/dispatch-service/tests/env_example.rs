@@ -1,0 +1,137 @@
+//! Holds the written lists of settings against the settings that exist: `.env.example` (names, order and defaults), the
+//! README's table (names and defaults) and `docker-compose.yml` (names).
+
+#![allow(clippy::unwrap_used)]
+
+use std::{fs, path::Path};
+
+use dispatch_service::settings::catalogue::ALL;
+
+fn read(file: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../..")
+        .join(file);
+    fs::read_to_string(&path).unwrap_or_else(|error| panic!("cannot read {file}: {error}"))
+}
+
+/// Names and values as the services would read them from the file.
+fn example() -> Vec<(String, String)> {
+    dotenvy::from_read_iter(read(".env.example").as_bytes())
+        .map(|entry| entry.expect(".env.example must be readable as a .env file"))
+        .collect()
+}
+
+#[test]
+fn env_example_names_every_setting_once_and_in_order() {
+    let written: Vec<_> = example().into_iter().map(|(name, _)| name).collect();
+    let missing: Vec<_> = ALL
+        .iter()
+        .filter(|setting| !written.iter().any(|name| name == setting.name))
+        .map(|setting| setting.name)
+        .collect();
+    assert!(
+        missing.is_empty(),
+        ".env.example lacks these settings of the catalogue: {missing:?}"
+    );
+    let unknown: Vec<_> = written
+        .iter()
+        .filter(|name| !ALL.iter().any(|setting| setting.name == name.as_str()))
+        .collect();
+    assert!(
+        unknown.is_empty(),
+        ".env.example has names that are no settings: {unknown:?}"
+    );
+    let expected: Vec<_> = ALL.iter().map(|setting| setting.name).collect();
+    assert_eq!(
+        written, expected,
+        ".env.example must have each setting once, in the catalogue's order"
+    );
+}
+
+#[test]
+fn env_example_has_the_defaults() {
+    let wrong: Vec<_> = example()
+        .into_iter()
+        .filter_map(|(name, value)| {
+            let setting = ALL.iter().find(|setting| setting.name == name)?;
+            (setting.default != value)
+                .then(|| format!("{name}={value}, the default is {:?}", setting.default))
+        })
+        .collect();
+    assert!(
+        wrong.is_empty(),
+        ".env.example differs from the defaults:\n{}",
+        wrong.join("\n")
+    );
+}
+
+#[test]
+fn every_setting_of_env_example_is_explained() {
+    let text = read(".env.example");
+    // Settings that stand directly below one another share the comment above the first.
+    let unexplained: Vec<_> = text
+        .split("\n\n")
+        .filter(|block| !block.starts_with('#'))
+        .collect();
+    assert!(
+        unexplained.is_empty(),
+        ".env.example has settings without a comment above them: {unexplained:?}"
+    );
+}
+
+#[test]
+fn readme_table_has_every_setting_with_its_default() {
+    let readme = read("README.md");
+    let section = readme
+        .split("\n## Settings\n")
+        .nth(1)
+        .expect("README.md has a section `## Settings`");
+    let section = section.split("\n## ").next().unwrap();
+    let rows: Vec<(&str, &str)> = section
+        .lines()
+        .filter_map(|line| {
+            let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
+            let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
+            Some((name, cells.next()?.trim_matches('`')))
+        })
+        .collect();
+    let mut problems = Vec::new();
+    for setting in ALL {
+        match rows.iter().find(|(name, _)| *name == setting.name) {
+            None => problems.push(format!("{} is missing", setting.name)),
+            Some((_, default)) if *default != setting.default => problems.push(format!(
+                "{} is shown with default {default:?}, it is {:?}",
+                setting.name, setting.default
+            )),
+            Some(_) => {}
+        }
+    }
+    for (name, _) in rows {
+        if !ALL.iter().any(|setting| setting.name == name) {
+            problems.push(format!("{name} is no setting"));
+        }
+    }
+    assert!(
+        problems.is_empty(),
+        "the settings table of README.md is wrong:\n{}",
+        problems.join("\n")
+    );
+}
+
+#[test]
+fn compose_file_passes_every_setting_on() {
+    let compose = read("docker-compose.yml");
+    let missing: Vec<_> = ALL
+        .iter()
+        .map(|setting| setting.name)
+        .filter(|name| {
+            !compose
+                .lines()
+                .any(|line| line.trim_start().starts_with(&format!("{name}:")))
+        })
+        .collect();
+    assert!(
+        missing.is_empty(),
+        "docker-compose.yml passes these settings on to no service: {missing:?}"
+    );
+}
