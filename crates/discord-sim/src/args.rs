@@ -1,0 +1,139 @@
+//! The program's settings, by option or environment.
+
+use std::{net::SocketAddr, time::Duration};
+
+use clap::Parser;
+use discord_sim::{SimConfig, WorldConfig};
+
+/// A simulated Discord for tests, demos and load: REST, gateway and a control API on one port.
+///
+/// Point a bot at it with the URLs it prints and the token `sim-token`. It makes a world of guilds
+/// from a seed and moves it with a realistic mix of all of Discord's events at the given rate.
+///
+/// Control it over HTTP: GET /sim/status, /sim/truth?prefix=, /sim/truth/{key},
+/// /sim/sent?shard=&after=&limit=, /sim/commands?shard=; POST /sim/fault {"fault": "drop" |
+/// "reconnect" | {"invalid_session": {"resumable": true}} | "request_heartbeat" | {"close": 4000} |
+/// {"stall_acks": true} | {"refuse_connections": true} | {"slow_socket": {"bytes_per_second": 9000}}
+/// | "normal_socket", "shard": 0}; POST /sim/load {"events": 1000, "rate": 100, "duration_ms": 5000,
+/// "mix": ["MESSAGE_CREATE"]}, DELETE /sim/load; POST /sim/inject {"shard": 0, "t": "NAME", "d":
+/// "text"} or {"raw": "text"}.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+pub(crate) struct Args {
+    /// Address to listen on; port 0 = a free one. The control API has no authentication: keep it
+    /// on loopback or in a private network.
+    #[arg(long, env = "SIM_LISTEN", default_value = "127.0.0.1:7080")]
+    listen: SocketAddr,
+
+    /// HOST:PORT that URLs name, if clients reach this by another address than it listens on.
+    #[arg(long, env = "SIM_ADVERTISE")]
+    advertise: Option<String>,
+
+    /// The bot's token that clients must send.
+    #[arg(
+        long,
+        env = "SIM_TOKEN",
+        default_value = "sim-token",
+        hide_env_values = true
+    )]
+    token: String,
+
+    /// Seed of the world: the same seed and sizes give the same events.
+    #[arg(long, env = "SIM_SEED", default_value_t = 1)]
+    seed: u64,
+
+    /// Guilds that the bot is in.
+    #[arg(long, env = "SIM_GUILDS", default_value_t = WorldConfig::default().guilds)]
+    guilds: u32,
+
+    /// Members of each guild.
+    #[arg(long, env = "SIM_MEMBERS", default_value_t = WorldConfig::default().members_per_guild)]
+    members: u32,
+
+    /// Channels of each guild.
+    #[arg(long, env = "SIM_CHANNELS", default_value_t = WorldConfig::default().channels_per_guild)]
+    channels: u32,
+
+    /// Events per second, over all shards, while a bot is connected; 0 = none until /sim/load asks.
+    #[arg(long, env = "SIM_RATE", default_value_t = 20.0)]
+    pub(crate) rate: f64,
+
+    /// Number of shards that /gateway/bot recommends.
+    #[arg(long, env = "SIM_SHARDS", default_value_t = 1)]
+    shards: u32,
+
+    /// IDENTIFYs allowed at once (session_start_limit.max_concurrency).
+    #[arg(long, env = "SIM_MAX_CONCURRENCY", default_value_t = 1)]
+    max_concurrency: u32,
+
+    /// Milliseconds between two IDENTIFYs of one bucket.
+    #[arg(long, env = "SIM_IDENTIFY_INTERVAL", default_value_t = 5_000)]
+    identify_interval: u64,
+
+    /// Sessions that may be started in 24 hours.
+    #[arg(long, env = "SIM_SESSION_STARTS", default_value_t = 1_000)]
+    session_starts: u32,
+
+    /// Milliseconds between heartbeats.
+    #[arg(long, env = "SIM_HEARTBEAT_INTERVAL", default_value_t = 41_250)]
+    heartbeat_interval: u64,
+
+    /// Events that a session keeps for RESUME.
+    #[arg(long, env = "SIM_REPLAY_LIMIT", default_value_t = 50_000)]
+    replay_limit: usize,
+
+    /// Seconds that a disconnected session stays resumable.
+    #[arg(long, env = "SIM_SESSION_LIFETIME", default_value_t = 180)]
+    session_lifetime: u64,
+
+    /// Keep every event that was sent, for /sim/sent. Memory then grows with the load.
+    #[arg(long, env = "SIM_KEEP_EVENTS")]
+    keep_events: bool,
+
+    /// Don't compute the truth: less work for each event, /sim/truth is empty.
+    #[arg(long, env = "SIM_NO_TRUTH")]
+    no_truth: bool,
+
+    /// What to log, to standard error: a level, or tracing's directives.
+    #[arg(long, env = "RUST_LOG", default_value = "info")]
+    pub(crate) log: String,
+}
+
+impl Args {
+    pub(crate) fn config(&self) -> SimConfig {
+        SimConfig {
+            token: self.token.clone(),
+            listen: self.listen,
+            advertise: self.advertise.clone(),
+            world: WorldConfig {
+                seed: self.seed,
+                guilds: self.guilds,
+                members_per_guild: self.members,
+                channels_per_guild: self.channels,
+                ..WorldConfig::default()
+            },
+            max_concurrency: self.max_concurrency,
+            recommended_shards: self.shards,
+            heartbeat_interval: Duration::from_millis(self.heartbeat_interval),
+            replay_limit: self.replay_limit,
+            identify_interval: Duration::from_millis(self.identify_interval),
+            session_start_limit: self.session_starts,
+            session_lifetime: Duration::from_secs(self.session_lifetime),
+            keep_payloads: self.keep_events,
+            keep_truth: !self.no_truth,
+            ..SimConfig::default()
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::Args;
+
+    #[test]
+    fn the_arguments_are_sound() {
+        Args::command().debug_assert();
+    }
+}

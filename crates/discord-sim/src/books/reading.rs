@@ -1,0 +1,80 @@
+//! What the books tell.
+
+use std::time::Instant;
+
+use serde_json::Value;
+
+use super::{
+    Books, fate,
+    session::{Session, SessionKey},
+    shard::{SentEvent, ShardBook},
+};
+
+impl Books {
+    /// Whether everything that was made has been written to a socket, or never will be.
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.sessions.values().all(|session| session.behind() == 0)
+    }
+
+    /// A live session.
+    pub(crate) fn session(&self, key: SessionKey) -> Option<&Session> {
+        self.sessions.get(&key)
+    }
+
+    /// All live sessions, oldest first.
+    pub(crate) fn sessions(&self) -> impl Iterator<Item = &Session> {
+        self.sessions.values()
+    }
+
+    /// Commands of a shard's clients (newest total).
+    pub(crate) fn commands(&self, shard: u32) -> Vec<(Instant, Value)> {
+        let book = self.shards.get(&(self.newest_total, shard));
+        book.map(|book| book.commands.iter().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    /// A shard's events from index `after` on (newest total).
+    pub(crate) fn sent(&mut self, shard: u32, after: usize, limit: usize) -> Vec<SentEvent> {
+        self.settle();
+        let book = self.shards.get(&(self.newest_total, shard));
+        let is_live = |key| self.sessions.contains_key(&key);
+        book.map(|book| book.events(shard, after, limit, is_live))
+            .unwrap_or_default()
+    }
+
+    /// How many events each shard's books have seen (newest total).
+    pub(crate) fn sent_counts(&self) -> Vec<(u32, usize)> {
+        self.newest_books()
+            .map(|(shard, book)| (shard, book.len()))
+            .collect()
+    }
+
+    /// The truth of all shards (newest total): what a perfect cache holds after all that was
+    /// written.
+    pub(crate) fn truth(&mut self) -> impl Iterator<Item = (&str, &Value)> {
+        self.settle();
+        self.newest_books()
+            .flat_map(|(_, book)| book.truth.entries())
+    }
+
+    /// One entry of the truth.
+    pub(crate) fn truth_of(&mut self, key: &str) -> Option<&Value> {
+        self.settle();
+        self.newest_books()
+            .find_map(|(_, book)| book.truth.get(key))
+    }
+
+    fn newest_books(&self) -> impl Iterator<Item = (u32, &ShardBook)> {
+        let total = self.newest_total;
+        self.shards
+            .range((total, 0)..=(total, u32::MAX))
+            .map(|((_, shard), book)| (*shard, book))
+    }
+
+    fn settle(&mut self) {
+        let (sessions, ended) = (&self.sessions, &self.ended);
+        for book in self.shards.values_mut() {
+            book.settle(usize::MAX, self.keeping, |sent| fate(sessions, ended, sent));
+        }
+    }
+}

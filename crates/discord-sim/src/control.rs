@@ -1,0 +1,208 @@
+//! The control API: the powers of the handle, over HTTP, as JSON under `/sim`.
+//!
+//! It has no authentication: let the simulator listen on loopback only.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{Path, Query, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+};
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    books::SentEvent,
+    faults::{Fault, Scope},
+    generator::Mix,
+    server::{Load, Shared, Status, run_load},
+};
+
+/// Events in one answer of `GET /sim/sent`, unless less is asked for.
+const PAGE: usize = 1_000;
+
+/// The routes.
+pub(crate) fn router(shared: Arc<Shared>, tasks: TaskTracker) -> Router<Arc<Shared>> {
+    let start = move |Json(body): Json<LoadBody>| async move { start_load(shared, &tasks, body) };
+    Router::new()
+        .route("/sim/status", get(status))
+        .route("/sim/truth", get(truth))
+        .route("/sim/truth/{key}", get(truth_of))
+        .route("/sim/sent", get(sent))
+        .route("/sim/commands", get(commands))
+        .route("/sim/fault", post(fault))
+        .route("/sim/inject", post(inject))
+        .route("/sim/load", post(start).delete(stop_load))
+}
+
+type Shares = State<Arc<Shared>>;
+
+async fn status(State(shared): Shares) -> Json<Status> {
+    Json(Status::of(&shared))
+}
+
+#[derive(Debug, Deserialize)]
+struct Prefix {
+    #[serde(default)]
+    prefix: String,
+}
+
+async fn truth(
+    State(shared): Shares,
+    Query(query): Query<Prefix>,
+) -> Json<BTreeMap<String, Value>> {
+    let mut entries = BTreeMap::new();
+    for (key, value) in shared.lock().books.truth() {
+        if key.starts_with(&query.prefix) {
+            // As for `Sim::truth`: the first shard's counts.
+            entries
+                .entry(key.to_owned())
+                .or_insert_with(|| value.clone());
+        }
+    }
+    Json(entries)
+}
+
+async fn truth_of(State(shared): Shares, Path(key): Path<String>) -> Response {
+    match shared.lock().books.truth_of(&key) {
+        Some(value) => Json(value).into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+#[derive(Debug, Deserialize)]
+struct Page {
+    #[serde(default)]
+    shard: u32,
+    #[serde(default)]
+    after: usize,
+    limit: Option<usize>,
+}
+
+/// A [`SentEvent`] as JSON: `d` is text, as it need not be valid JSON.
+#[derive(Debug, Serialize)]
+struct SentBody {
+    index: usize,
+    session: String,
+    seq: u64,
+    t: String,
+    d: String,
+    old: Option<Value>,
+    delivered: bool,
+    session_live: bool,
+}
+
+async fn sent(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<SentBody>> {
+    let limit = page.limit.unwrap_or(PAGE);
+    let events = shared.lock().books.sent(page.shard, page.after, limit);
+    let body = |(offset, event): (usize, SentEvent)| SentBody {
+        index: page.after + offset,
+        session: event.session,
+        seq: event.seq,
+        t: event.t,
+        d: event.d.to_string(),
+        old: event.old,
+        delivered: event.delivered,
+        session_live: event.session_live,
+    };
+    Json(events.into_iter().enumerate().map(body).collect())
+}
+
+async fn commands(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<Value>> {
+    let commands = shared.lock().books.commands(page.shard);
+    let body = |(at, payload): (std::time::Instant, Value)| {
+        let age = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
+        json!({"age_ms": age, "payload": payload})
+    };
+    let limit = page.limit.unwrap_or(PAGE);
+    Json(
+        commands
+            .into_iter()
+            .skip(page.after)
+            .take(limit)
+            .map(body)
+            .collect(),
+    )
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FaultBody {
+    fault: Fault,
+    /// Left out: all shards.
+    shard: Option<u32>,
+}
+
+async fn fault(State(shared): Shares, Json(body): Json<FaultBody>) -> Json<Value> {
+    let scope = body.shard.map_or(Scope::All, Scope::Shard);
+    Json(json!({"reached": shared.lock().fault(body.fault, scope)}))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InjectBody {
+    #[serde(default)]
+    shard: u32,
+    /// Event name; with it, `d` too.
+    t: Option<String>,
+    /// The text of `d`.
+    d: Option<String>,
+    /// A whole message instead; `$SEQ` in it takes a sequence.
+    raw: Option<String>,
+}
+
+async fn inject(State(shared): Shares, Json(body): Json<InjectBody>) -> Response {
+    let mut state = shared.lock();
+    let sessions = match (&body.t, &body.d, &body.raw) {
+        (Some(t), Some(d), None) => state.books.inject(body.shard, t, d),
+        (None, None, Some(raw)) => state.books.inject_raw(body.shard, raw),
+        _ => {
+            let error = json!({"error": "expected either `t` and `d`, or `raw`"});
+            return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+        }
+    };
+    Json(json!({"sessions": sessions})).into_response()
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LoadBody {
+    events: Option<u64>,
+    rate: Option<f64>,
+    duration_ms: Option<u64>,
+    /// Event names; left out: the realistic mix.
+    mix: Option<Vec<String>>,
+}
+
+/// Starts a load beside those that run.
+fn start_load(shared: Arc<Shared>, tasks: &TaskTracker, body: LoadBody) -> StatusCode {
+    let mix = match body.mix {
+        None => Mix::realistic(),
+        Some(names) => Mix::only(&names.iter().map(String::as_str).collect::<Vec<_>>()),
+    };
+    let duration = body.duration_ms.map(Duration::from_millis);
+    let load = Load {
+        events: body.events,
+        rate: body.rate,
+        mix,
+        duration,
+    };
+    tasks.spawn(async move {
+        let made = run_load(&shared, load).await;
+        tracing::info!(made, "load ended");
+    });
+    StatusCode::ACCEPTED
+}
+
+async fn stop_load(State(shared): Shares) -> StatusCode {
+    let running = {
+        let mut state = shared.lock();
+        std::mem::replace(&mut state.loads, CancellationToken::new())
+    };
+    running.cancel();
+    StatusCode::NO_CONTENT
+}

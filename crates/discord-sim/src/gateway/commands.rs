@@ -1,0 +1,136 @@
+//! Commands of clients and what the gateway answers to them.
+
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value, json};
+
+use super::payload::id;
+use crate::{
+    books::SessionKey,
+    server::{Shared, State},
+    world::Dispatch,
+};
+
+/// Notes a command and answers it. One that can't be answered (an unknown guild, a missing intent)
+/// is counted and otherwise ignored, as Discord does.
+pub(super) fn obey(
+    shared: &Shared,
+    state: &mut State,
+    key: SessionKey,
+    op: u64,
+    command: Value,
+    now: Instant,
+) {
+    state.counts.commands += 1;
+    let d = &command["d"];
+    let refused = match op {
+        4 => update_voice(state, d),
+        8 => request_members(shared, state, key, d, now),
+        31 => answer(state, key, |state| state.books.world.request_soundboard(d)),
+        43 => answer(state, key, |state| Ok(vec![channel_info(state, d)])),
+        // Op 3: a bot is not told of its own presence.
+        _ => Ok(()),
+    };
+    if let Err(reason) = refused {
+        state.counts.refused_commands += 1;
+        tracing::warn!(op, reason, "command without an answer");
+    }
+    state.books.add_command(key, now, command);
+}
+
+fn update_voice(state: &mut State, d: &Value) -> Result<(), String> {
+    for dispatch in state.books.world.update_voice(d)? {
+        state.books.dispatch(&dispatch);
+    }
+    Ok(())
+}
+
+fn request_members(
+    shared: &Shared,
+    state: &mut State,
+    key: SessionKey,
+    d: &Value,
+    now: Instant,
+) -> Result<(), String> {
+    let whole_list = d["query"].as_str() == Some("") && d["limit"].as_u64() == Some(0);
+    if let Some(guild) = id(&d["guild_id"]).filter(|_| whole_list) {
+        let every = shared.config.member_request_interval;
+        if let Err(wait) = state.members.admit(guild, now, every) {
+            state.violation(format!(
+                "guild {guild}: all members asked for again too soon"
+            ));
+            state
+                .books
+                .dispatch_to(key, &rate_limited(guild, &d["nonce"], wait));
+            return Ok(());
+        }
+    }
+    let intents = state
+        .books
+        .session(key)
+        .map_or(0, |session| session.intents);
+    answer(state, key, |state| {
+        state.books.world.request_members(d, intents)
+    })
+}
+
+fn answer(
+    state: &mut State,
+    key: SessionKey,
+    dispatches: impl FnOnce(&mut State) -> Result<Vec<Dispatch>, String>,
+) -> Result<(), String> {
+    for dispatch in dispatches(state)? {
+        state.books.dispatch_to(key, &dispatch);
+    }
+    Ok(())
+}
+
+/// <https://discord.com/developers/docs/events/gateway-events#rate-limited>
+fn rate_limited(guild: u64, nonce: &Value, wait: Duration) -> Dispatch {
+    let mut meta = Map::from_iter([("guild_id".to_owned(), Value::from(guild.to_string()))]);
+    if !nonce.is_null() {
+        meta.insert("nonce".to_owned(), nonce.clone());
+    }
+    let d = json!({"opcode": 8, "retry_after": wait.as_secs_f64(), "meta": meta});
+    Dispatch {
+        guild: Some(guild),
+        t: "RATE_LIMITED".to_owned(),
+        d: d.to_string(),
+        intent: 0,
+    }
+}
+
+/// The voice channels' ephemeral fields, as far as the shard's events have told them.
+fn channel_info(state: &mut State, d: &Value) -> Dispatch {
+    let guild = id(&d["guild_id"]);
+    let prefix = format!("channel:{}:", guild.unwrap_or_default());
+    let asked: Vec<&str> = d["fields"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .collect();
+    let mut channels = Vec::new();
+    for (key, channel) in state.books.truth() {
+        if !key.starts_with(&prefix) {
+            continue;
+        }
+        let mut info = Map::new();
+        for field in ["status", "voice_start_time"] {
+            if asked.contains(&field) && !channel[field].is_null() {
+                info.insert(field.to_owned(), channel[field].clone());
+            }
+        }
+        if !info.is_empty() {
+            info.insert("id".to_owned(), channel["id"].clone());
+            channels.push(Value::Object(info));
+        }
+    }
+    let d = json!({"guild_id": guild.map(|guild| guild.to_string()), "channels": channels});
+    Dispatch {
+        guild,
+        t: "CHANNEL_INFO".to_owned(),
+        d: d.to_string(),
+        intent: 0,
+    }
+}

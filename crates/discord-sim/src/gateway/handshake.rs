@@ -1,0 +1,228 @@
+//! What a client asks for in the URL, in IDENTIFY and in RESUME, and Discord's checks of it (pure).
+
+use serde_json::Value;
+
+use super::close::CloseCode;
+use crate::compression::Transport;
+
+/// The only gateway version that is spoken here.
+const VERSION: &str = "10";
+
+/// Discord's default for `large_threshold`.
+const DEFAULT_LARGE_THRESHOLD: u32 = 50;
+
+/// More shards than any bot has; a larger total is a mistake.
+const MAX_SHARDS: u32 = 1 << 20;
+
+/// Every intent that exists: 0–16, auto moderation (20, 21), polls (24, 25).
+const KNOWN_INTENTS: u64 = 0x1_ffff | (0b11 << 20) | (0b11 << 24);
+
+/// What the gateway's rules depend on.
+#[derive(Debug, Clone)]
+pub(crate) struct Rules {
+    /// The bot's token, without `Bot `.
+    pub(crate) token: String,
+    /// Privileged intents that the application was not granted.
+    pub(crate) disallowed_intents: u64,
+    /// Fewer shards than this are refused.
+    pub(crate) required_shards: u32,
+}
+
+impl Rules {
+    /// Whether a token is the bot's; Discord takes it with and without `Bot ` in front.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        token.strip_prefix("Bot ").unwrap_or(token) == self.token
+    }
+}
+
+/// Reads the gateway URL's query.
+///
+/// # Errors
+///
+/// [`CloseCode::InvalidApiVersion`] for a version other than 10, [`CloseCode::DecodeError`] for an
+/// encoding or a compression that is not spoken here.
+pub(crate) fn read_query(query: &str) -> Result<Transport, CloseCode> {
+    let value = |name: &str| {
+        query
+            .split('&')
+            .filter_map(|pair| pair.split_once('='))
+            .find(|(k, _)| *k == name)
+    };
+    if value("v").map(|(_, v)| v) != Some(VERSION) {
+        return Err(CloseCode::InvalidApiVersion);
+    }
+    if value("encoding").is_some_and(|(_, v)| v != "json") {
+        return Err(CloseCode::DecodeError);
+    }
+    Transport::from_query(value("compress").map(|(_, v)| v)).ok_or(CloseCode::DecodeError)
+}
+
+/// A valid IDENTIFY.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identify {
+    /// Shard id.
+    pub(crate) shard: u32,
+    /// Number of shards.
+    pub(crate) total: u32,
+    /// Intent bits.
+    pub(crate) intents: u64,
+    /// Members above which a guild's offline members are left out.
+    pub(crate) large_threshold: u32,
+}
+
+impl Identify {
+    /// Checks `d` of an IDENTIFY as Discord does.
+    ///
+    /// # Errors
+    ///
+    /// The close code that Discord answers with.
+    pub(crate) fn read(d: &Value, rules: &Rules) -> Result<Self, CloseCode> {
+        let token = d["token"].as_str().ok_or(CloseCode::DecodeError)?;
+        if !rules.knows(token) {
+            return Err(CloseCode::AuthenticationFailed);
+        }
+        if !d["properties"].is_object() {
+            return Err(CloseCode::DecodeError);
+        }
+        let intents = d["intents"].as_u64().ok_or(CloseCode::DecodeError)?;
+        if intents & !KNOWN_INTENTS != 0 {
+            return Err(CloseCode::InvalidIntents);
+        }
+        if intents & rules.disallowed_intents != 0 {
+            return Err(CloseCode::DisallowedIntents);
+        }
+        let (shard, total) = read_shard(&d["shard"])?;
+        if total < rules.required_shards {
+            return Err(CloseCode::ShardingRequired);
+        }
+        let large_threshold = match &d["large_threshold"] {
+            Value::Null => DEFAULT_LARGE_THRESHOLD,
+            value => value
+                .as_u64()
+                .and_then(|n| u32::try_from(n).ok())
+                .ok_or(CloseCode::DecodeError)?
+                .clamp(50, 250),
+        };
+        Ok(Self {
+            shard,
+            total,
+            intents,
+            large_threshold,
+        })
+    }
+}
+
+fn read_shard(value: &Value) -> Result<(u32, u32), CloseCode> {
+    if value.is_null() {
+        return Ok((0, 1));
+    }
+    let pair = value
+        .as_array()
+        .filter(|pair| pair.len() == 2)
+        .ok_or(CloseCode::DecodeError)?;
+    let number = |v: &Value| v.as_u64().and_then(|n| u32::try_from(n).ok());
+    match (number(&pair[0]), number(&pair[1])) {
+        (Some(shard), Some(total)) if shard < total && total <= MAX_SHARDS => Ok((shard, total)),
+        _ => Err(CloseCode::InvalidShard),
+    }
+}
+
+/// A RESUME with the right token.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Resume {
+    /// The session to go on with.
+    pub(crate) session_id: String,
+    /// The last sequence that the client has.
+    pub(crate) sequence: u64,
+}
+
+impl Resume {
+    /// Checks `d` of a RESUME.
+    ///
+    /// # Errors
+    ///
+    /// The close code that Discord answers with.
+    pub(crate) fn read(d: &Value, rules: &Rules) -> Result<Self, CloseCode> {
+        let token = d["token"].as_str().ok_or(CloseCode::DecodeError)?;
+        if !rules.knows(token) {
+            return Err(CloseCode::AuthenticationFailed);
+        }
+        let session_id = d["session_id"]
+            .as_str()
+            .ok_or(CloseCode::DecodeError)?
+            .to_owned();
+        let sequence = d["seq"].as_u64().ok_or(CloseCode::DecodeError)?;
+        Ok(Self {
+            session_id,
+            sequence,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rules() -> Rules {
+        Rules {
+            token: "t".to_owned(),
+            disallowed_intents: 1 << 15,
+            required_shards: 2,
+        }
+    }
+
+    #[test]
+    fn a_query_names_version_encoding_and_compression() {
+        assert_eq!(read_query("v=10&encoding=json"), Ok(Transport::Plain));
+        let zstd = "v=10&encoding=json&compress=zstd-stream";
+        assert_eq!(read_query(zstd), Ok(Transport::Zstd));
+        assert_eq!(
+            read_query("v=9&encoding=json"),
+            Err(CloseCode::InvalidApiVersion)
+        );
+        assert_eq!(read_query(""), Err(CloseCode::InvalidApiVersion));
+        assert_eq!(read_query("v=10&encoding=etf"), Err(CloseCode::DecodeError));
+    }
+
+    #[test]
+    fn each_wrong_identify_has_its_close_code() {
+        let good = json!({"token": "Bot t", "intents": 513, "shard": [1, 2], "properties": {}});
+        let identify = Identify::read(&good, &rules()).unwrap();
+        assert_eq!(
+            (identify.shard, identify.total, identify.intents),
+            (1, 2, 513)
+        );
+        for (field, value, code) in [
+            ("token", json!("x"), CloseCode::AuthenticationFailed),
+            ("token", json!(1), CloseCode::DecodeError),
+            ("properties", json!(null), CloseCode::DecodeError),
+            ("intents", json!("513"), CloseCode::DecodeError),
+            ("intents", json!(1 << 18), CloseCode::InvalidIntents),
+            ("intents", json!(1 << 15), CloseCode::DisallowedIntents),
+            ("shard", json!([2, 2]), CloseCode::InvalidShard),
+            ("shard", json!([-1, 2]), CloseCode::InvalidShard),
+            ("shard", json!([0, u32::MAX]), CloseCode::InvalidShard),
+            ("shard", json!(1), CloseCode::DecodeError),
+            ("shard", json!([0, 1]), CloseCode::ShardingRequired),
+            ("large_threshold", json!("a"), CloseCode::DecodeError),
+        ] {
+            let mut bad = good.clone();
+            bad[field] = value;
+            assert_eq!(Identify::read(&bad, &rules()), Err(code), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_resume_needs_token_session_and_sequence() {
+        let good = json!({"token": "t", "session_id": "s", "seq": 7});
+        let resume = Resume {
+            session_id: "s".to_owned(),
+            sequence: 7,
+        };
+        assert_eq!(Resume::read(&good, &rules()), Ok(resume));
+        let bad = json!({"token": "t", "session_id": "s", "seq": null});
+        assert_eq!(Resume::read(&bad, &rules()), Err(CloseCode::DecodeError));
+    }
+}

@@ -1,0 +1,207 @@
+//! The reading half of a connection: what the client sends, checked and acted on.
+
+use std::{sync::Arc, time::Instant};
+
+use futures_util::{StreamExt, stream::SplitStream};
+use serde_json::Value;
+use tokio::{sync::mpsc, time::timeout_at};
+
+use super::{
+    CloseCode, Ending, Order, Socket, commands,
+    handshake::{Identify, Resume, Rules},
+    limits::SendLimit,
+    payload::{self, MAX_PAYLOAD, Payload},
+};
+use crate::{
+    books::{Attached, ConnectionId, ResumeError},
+    server::{Shared, State},
+};
+
+/// See the module's documentation.
+pub(super) struct Reader<'a> {
+    shared: &'a Arc<Shared>,
+    id: ConnectionId,
+    orders: mpsc::Sender<Order>,
+    rules: Rules,
+    limit: SendLimit,
+    last_heartbeat: Instant,
+}
+
+impl<'a> Reader<'a> {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        id: ConnectionId,
+        orders: mpsc::Sender<Order>,
+    ) -> Self {
+        let (count, window) = shared.config.send_limit;
+        Self {
+            shared,
+            id,
+            orders,
+            rules: shared.config.rules(),
+            limit: SendLimit::new(count, window),
+            last_heartbeat: Instant::now(),
+        }
+    }
+
+    pub(super) async fn run(&mut self, messages: &mut SplitStream<Socket>) -> Ending {
+        loop {
+            // A client that is silent for two intervals is a zombie.
+            let deadline = self.last_heartbeat + self.shared.config.heartbeat_interval * 2;
+            let message = match timeout_at(deadline.into(), messages.next()).await {
+                Err(_) => return CloseCode::SessionTimedOut.into(),
+                Ok(None | Some(Err(_))) => return Ending::Gone,
+                Ok(Some(Ok(message))) => message,
+            };
+            if let Some((code, _)) = message.as_close() {
+                return Ending::ClientClosed(code.into());
+            }
+            if (message.is_text() || message.is_binary())
+                && let Err(ending) = self.receive(message.as_payload())
+            {
+                return ending;
+            }
+        }
+    }
+
+    fn receive(&mut self, message: &[u8]) -> Result<(), Ending> {
+        let now = Instant::now();
+        let mut state = self.shared.lock();
+        if !self.limit.admit(now) {
+            state.violation(format!("connection {}: too many payloads", self.id.0));
+            return Err(CloseCode::RateLimited.into());
+        }
+        if message.len() > MAX_PAYLOAD {
+            let size = message.len();
+            state.violation(format!("connection {}: payload of {size} bytes", self.id.0));
+        }
+        match Payload::read(message)? {
+            Payload::Heartbeat => {
+                self.last_heartbeat = now;
+                let shard = state.connections.get(&self.id).and_then(|c| c.shard);
+                if state.faults.stalls_acks(shard) {
+                    return Ok(());
+                }
+                self.order(Order::Text(payload::heartbeat_ack()))
+            }
+            Payload::Identify(d) => self.identify(&mut state, &d, now),
+            Payload::Resume(d) => self.resume(&mut state, &d, now),
+            Payload::Command(op, command) => {
+                let session = state.connections.get(&self.id).and_then(|c| c.session);
+                let key = session.ok_or(CloseCode::NotAuthenticated)?;
+                commands::obey(self.shared, &mut state, key, op, command, now);
+                Ok(())
+            }
+        }
+    }
+
+    fn identify(&self, state: &mut State, d: &Value, now: Instant) -> Result<(), Ending> {
+        self.expect_no_session(state)?;
+        let identify = Identify::read(d, &self.rules)?;
+        if state.faults.refuses(Some(identify.shard)) {
+            return Err(self.cut(state));
+        }
+        if !state.buckets.admit(identify.shard, now) {
+            let shard = identify.shard;
+            state.violation(format!(
+                "shard {shard}: IDENTIFY before its bucket was free"
+            ));
+            return self.refuse_session(state);
+        }
+        if !state.starts.admit(now) {
+            state.violation("IDENTIFY with no session starts left".to_owned());
+            return Err(CloseCode::AuthenticationFailed.into());
+        }
+        state.books.expire(now);
+        let attached = state
+            .books
+            .open(&identify, self.id, &self.shared.gateway_url());
+        state.counts.identifies += 1;
+        tracing::info!(
+            shard = identify.shard,
+            total = identify.total,
+            "session started"
+        );
+        self.attach(state, attached)
+    }
+
+    fn resume(&self, state: &mut State, d: &Value, now: Instant) -> Result<(), Ending> {
+        self.expect_no_session(state)?;
+        let resume = Resume::read(d, &self.rules)?;
+        state.books.expire(now);
+        let shard = state.books.shard_of(&resume.session_id);
+        if shard.is_some() && state.faults.refuses(shard) {
+            return Err(self.cut(state));
+        }
+        match state
+            .books
+            .resume(&resume.session_id, resume.sequence, self.id)
+        {
+            Ok(attached) => {
+                state.counts.resumes += 1;
+                tracing::info!(shard, from = resume.sequence, "session resumed");
+                self.attach(state, attached)
+            }
+            Err(ResumeError::Gone) => {
+                tracing::info!(shard, from = resume.sequence, "session can't be resumed");
+                self.refuse_session(state)
+            }
+            Err(ResumeError::InvalidSequence) => Err(CloseCode::InvalidSequence.into()),
+        }
+    }
+
+    fn expect_no_session(&self, state: &State) -> Result<(), CloseCode> {
+        match state
+            .connections
+            .get(&self.id)
+            .and_then(|connection| connection.session)
+        {
+            Some(_) => Err(CloseCode::AlreadyAuthenticated),
+            None => Ok(()),
+        }
+    }
+
+    fn attach(&self, state: &mut State, attached: Attached) -> Result<(), Ending> {
+        let Attached {
+            key,
+            shard,
+            wake,
+            replaced,
+        } = attached;
+        if let Some(other) = replaced.and_then(|id| state.connections.get_mut(&id)) {
+            other.session = None;
+            let code = CloseCode::UnknownError.code();
+            let reason = "Session resumed elsewhere.".to_owned();
+            if other
+                .orders
+                .try_send(Order::Close { code, reason })
+                .is_err()
+            {
+                other.cut.reset();
+            }
+        }
+        if let Some(connection) = state.connections.get_mut(&self.id) {
+            connection.session = Some(key);
+            connection.shard = Some(shard);
+        }
+        self.shared.progress.notify_waiters();
+        self.order(Order::Attach { key, shard, wake })
+    }
+
+    fn refuse_session(&self, state: &mut State) -> Result<(), Ending> {
+        state.counts.invalid_sessions += 1;
+        self.order(Order::Text(payload::invalid_session(false)))
+    }
+
+    fn cut(&self, state: &State) -> Ending {
+        if let Some(connection) = state.connections.get(&self.id) {
+            connection.cut.reset();
+        }
+        Ending::Cut
+    }
+
+    /// Hands an order to the writer. One that can't take any more does not read its answers.
+    fn order(&self, order: Order) -> Result<(), Ending> {
+        self.orders.try_send(order).map_err(|_| Ending::Cut)
+    }
+}

@@ -1,0 +1,225 @@
+//! The writing half of a connection: orders first, then the session's log from its position on.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use futures_util::{SinkExt, stream::SplitSink};
+use tokio::{
+    sync::{Notify, mpsc},
+    time::{sleep, sleep_until},
+};
+use tokio_websockets::Message;
+
+use super::{CloseCode, Ending, Order, RECONNECT_GRACE, Socket, payload};
+use crate::{
+    books::{ConnectionId, Sent, SessionKey},
+    compression::{Compressor, Transport},
+    server::Shared,
+};
+
+/// Events written between two flushes.
+const BATCH_EVENTS: usize = 128;
+
+/// Bytes of events written between two flushes, unless a single event is longer.
+const BATCH_BYTES: usize = 128 * 1024;
+
+/// See the module's documentation.
+pub(super) struct Writer<'a> {
+    shared: &'a Arc<Shared>,
+    id: ConnectionId,
+    compressor: Option<Compressor>,
+    orders: mpsc::Receiver<Order>,
+    session: Option<Attachment>,
+    /// When a client that was sent op 7 is closed.
+    leave_at: Option<Instant>,
+}
+
+struct Attachment {
+    key: SessionKey,
+    shard: u32,
+    wake: Arc<Notify>,
+}
+
+type Sink = SplitSink<Socket, Message>;
+
+impl<'a> Writer<'a> {
+    pub(super) fn new(
+        shared: &'a Arc<Shared>,
+        id: ConnectionId,
+        transport: Transport,
+        orders: mpsc::Receiver<Order>,
+    ) -> Self {
+        let compressor = transport.compressor();
+        Self {
+            shared,
+            id,
+            compressor,
+            orders,
+            session: None,
+            leave_at: None,
+        }
+    }
+
+    pub(super) async fn run(&mut self, sink: &mut Sink, hello: String) -> Ending {
+        match self.write(sink, hello).await {
+            Ok(never) => match never {},
+            Err(ending) => ending,
+        }
+    }
+
+    async fn write(
+        &mut self,
+        sink: &mut Sink,
+        hello: String,
+    ) -> Result<std::convert::Infallible, Ending> {
+        self.send(sink, hello).await?;
+        loop {
+            while let Ok(order) = self.orders.try_recv() {
+                self.obey(sink, order).await?;
+            }
+            if self.leave_at.is_some_and(|at| Instant::now() >= at) {
+                return Err(CloseCode::UnknownError.into());
+            }
+            if !self.write_batch(sink).await? {
+                self.wait(sink).await?;
+            }
+        }
+    }
+
+    /// Waits for an order, for an event, or for the time to leave.
+    async fn wait(&mut self, sink: &mut Sink) -> Result<(), Ending> {
+        let wake = self
+            .session
+            .as_ref()
+            .map(|session| Arc::clone(&session.wake));
+        let leave_at = self.leave_at;
+        let woken = async {
+            match &wake {
+                Some(wake) => wake.notified().await,
+                None => std::future::pending().await,
+            }
+        };
+        let leave = async {
+            match leave_at {
+                Some(at) => sleep_until(at.into()).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            order = self.orders.recv() => match order {
+                Some(order) => self.obey(sink, order).await,
+                // The reader holds a sender: it is gone only when the connection is.
+                None => Err(Ending::Gone),
+            },
+            () = woken => Ok(()),
+            () = leave => Ok(()),
+        }
+    }
+
+    async fn obey(&mut self, sink: &mut Sink, order: Order) -> Result<(), Ending> {
+        match order {
+            Order::Text(text) => self.send(sink, text).await,
+            Order::Attach { key, shard, wake } => {
+                self.session = Some(Attachment { key, shard, wake });
+                Ok(())
+            }
+            Order::Reconnect => {
+                self.leave_at = Some(Instant::now() + RECONNECT_GRACE);
+                self.send(sink, payload::reconnect()).await
+            }
+            Order::InvalidSession { resumable } => {
+                self.let_go(resumable);
+                self.send(sink, payload::invalid_session(resumable)).await
+            }
+            Order::RequestHeartbeat => self.send(sink, payload::heartbeat_request()).await,
+            Order::Close { code, reason } => Err(Ending::Close { code, reason }),
+        }
+    }
+
+    /// Leaves the session, which can then be resumed or not. The client may identify or resume on
+    /// this same connection.
+    fn let_go(&mut self, resumable: bool) {
+        let mut state = self.shared.lock();
+        state.counts.invalid_sessions += 1;
+        if let Some(connection) = state.connections.get_mut(&self.id) {
+            connection.session = None;
+        }
+        if let Some(session) = self.session.take() {
+            if resumable {
+                state.books.disconnect(session.key, self.id, Instant::now());
+            } else if state.books.is_held_by(session.key, self.id) {
+                state.books.end(session.key);
+            }
+        }
+        drop(state);
+        self.shared.progress.notify_waiters();
+    }
+
+    /// Writes the next events of the session's log; false if there were none.
+    async fn write_batch(&mut self, sink: &mut Sink) -> Result<bool, Ending> {
+        let Some(session) = &self.session else {
+            return Ok(false);
+        };
+        let key = session.key;
+        let (taken, speed) = {
+            let mut state = self.shared.lock();
+            let speed = state.faults.speed(Some(session.shard));
+            let bytes = speed.map_or(BATCH_BYTES, |speed| {
+                usize::try_from(speed / 10)
+                    .unwrap_or(BATCH_BYTES)
+                    .min(BATCH_BYTES)
+            });
+            (state.books.take(key, self.id, BATCH_EVENTS, bytes), speed)
+        };
+        let Some((batch, position)) = taken else {
+            // Resumed by another connection, or ended.
+            self.session = None;
+            return Ok(false);
+        };
+        let Some(last) = batch.last().map(|sent| sent.sequence) else {
+            return Ok(false);
+        };
+
+        let bytes = self.feed(sink, &batch).await?;
+        sink.flush().await.map_err(|_| Ending::Gone)?;
+        self.shared
+            .lock()
+            .books
+            .mark_written(key, self.id, position, last);
+        self.shared.progress.notify_waiters();
+        if let Some(speed) = speed {
+            sleep(Duration::from_secs_f64(bytes as f64 / speed as f64)).await;
+        }
+        Ok(true)
+    }
+
+    async fn feed(&mut self, sink: &mut Sink, batch: &[Arc<Sent>]) -> Result<usize, Ending> {
+        let mut bytes = 0;
+        for sent in batch {
+            let message = self.encode(sent.frame())?;
+            bytes += message.as_payload().len();
+            sink.feed(message).await.map_err(|_| Ending::Gone)?;
+        }
+        Ok(bytes)
+    }
+
+    async fn send(&mut self, sink: &mut Sink, text: String) -> Result<(), Ending> {
+        let message = self.encode(text)?;
+        sink.send(message).await.map_err(|_| Ending::Gone)
+    }
+
+    fn encode(&mut self, text: String) -> Result<Message, Ending> {
+        let Some(compressor) = &mut self.compressor else {
+            return Ok(Message::text(text));
+        };
+        match compressor.message(text.as_bytes()) {
+            Ok(bytes) => Ok(Message::binary(bytes)),
+            Err(error) => {
+                tracing::error!(%error, connection = self.id.0, "compression failed");
+                Err(CloseCode::UnknownError.into())
+            }
+        }
+    }
+}

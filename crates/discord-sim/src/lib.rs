@@ -1,0 +1,44 @@
+//! A simulated Discord: REST and gateway, with a seeded world, faults on demand, and the truth kept.
+//!
+//! For tests, demos and load on anything that talks to Discord as a bot. One port serves REST
+//! (`/gateway/bot`, `/users/@me`, create message …), the gateway (version 10, JSON,
+//! transport compression) and a control API under `/sim`. A [`World`](world::World) of
+//! guilds, drawn from a seed, is moved by a generator; the books know every event that was sent and
+//! what a perfect cache must hold after it.
+//!
+//! ```no_run
+//! # async fn example() -> std::io::Result<()> {
+//! use discord_sim::{Fault, Load, Scope, Sim, SimConfig};
+//!
+//! let sim = Sim::start(SimConfig::default()).await?;
+//! println!("{} {}", sim.http_url(), sim.gateway_url());
+//! // … start a bot against these URLs, with the token `sim-token` …
+//! sim.generate(Load { events: Some(1_000), rate: Some(500.0), ..Load::default() }).await;
+//! sim.fault(Fault::Drop, Scope::All);
+//! sim.generate(Load { events: Some(1_000), rate: Some(500.0), ..Load::default() }).await;
+//! assert!(sim.quiet(std::time::Duration::from_secs(10)).await);
+//! assert_eq!(sim.resumes(), 1);
+//! println!("a perfect cache holds {} entries now", sim.truth().len());
+//! # Ok(())
+//! # }
+//! ```
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod books;
+mod compression;
+mod control;
+mod faults;
+mod gateway;
+pub mod generator;
+mod rest;
+mod server;
+pub mod snowflake;
+pub mod truth;
+pub mod world;
+
+pub use books::SentEvent;
+pub use faults::{Fault, Scope};
+pub use generator::Mix;
+pub use server::{Counts, Load, SessionStatus, Sim, SimConfig, Status};
+pub use world::WorldConfig;

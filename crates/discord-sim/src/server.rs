@@ -1,0 +1,233 @@
+//! The running simulator and the handle to it.
+
+mod config;
+mod listener;
+mod load;
+mod state;
+mod status;
+mod stream;
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use serde_json::Value;
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
+
+pub use config::SimConfig;
+pub use load::Load;
+pub use state::Counts;
+pub use status::{SessionStatus, Status};
+
+pub(crate) use load::run as run_load;
+pub(crate) use state::{Cut, Shared, State};
+pub(crate) use stream::PeekedStream;
+
+use crate::{
+    books::SentEvent,
+    control,
+    faults::{Fault, Scope},
+    rest,
+};
+
+/// How long a shutdown waits for connections to close.
+const SHUTDOWN: Duration = Duration::from_secs(3);
+
+/// How often [`Sim::quiet`] looks again at the least.
+const RECHECK: Duration = Duration::from_millis(20);
+
+/// A running simulated Discord. Clones are handles to the same one; it stops when the last is
+/// dropped or with [`Sim::shutdown`].
+#[derive(Debug, Clone)]
+pub struct Sim {
+    shared: Arc<Shared>,
+    tasks: TaskTracker,
+    _stop: Arc<DropGuard>,
+}
+
+impl Sim {
+    /// Starts listening and serving.
+    ///
+    /// # Errors
+    ///
+    /// If the address can't be bound.
+    pub async fn start(config: SimConfig) -> io::Result<Self> {
+        let listener = TcpListener::bind(config.listen).await?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(config, address));
+        let tasks = TaskTracker::new();
+        let http = listener::listen(Arc::clone(&shared), listener, tasks.clone());
+        let router = control::router(Arc::clone(&shared), tasks.clone())
+            .fallback(rest::handle)
+            .with_state(Arc::clone(&shared));
+        let stop = shared.stop.clone();
+        tasks.spawn(async move {
+            let served = axum::serve(http, router).with_graceful_shutdown(stop.cancelled_owned());
+            if let Err(error) = served.await {
+                tracing::error!(%error, "http server failed");
+            }
+        });
+        let stop = Arc::new(shared.stop.clone().drop_guard());
+        Ok(Self {
+            shared,
+            tasks,
+            _stop: stop,
+        })
+    }
+
+    /// `http://HOST:PORT`, for `DISCORD_API_URL`.
+    pub fn http_url(&self) -> String {
+        self.shared.http_url()
+    }
+
+    /// `ws://HOST:PORT`, for `DISCORD_GATEWAY_URL`; also what `/gateway/bot` and READY say.
+    pub fn gateway_url(&self) -> String {
+        self.shared.gateway_url()
+    }
+
+    /// Runs a load to its end; returns how many dispatches it made.
+    pub async fn generate(&self, load: Load) -> u64 {
+        load::run(&self.shared, load).await
+    }
+
+    /// Ends every load that runs now.
+    pub fn stop_load(&self) {
+        let running = {
+            let mut state = self.shared.lock();
+            std::mem::replace(&mut state.loads, CancellationToken::new())
+        };
+        running.cancel();
+    }
+
+    /// Sends a dispatch with any text as its `d`, well-formed or not, to the sessions of a shard; the
+    /// world does not change. Returns how many sessions there were.
+    pub fn inject(&self, shard: u32, t: &str, d: &str) -> usize {
+        self.shared.lock().books.inject(shard, t, d)
+    }
+
+    /// Sends any text as a whole message to the sessions of a shard. With `$SEQ` in it, that is
+    /// replaced by the session's next sequence, and the message is in the books and replayed like a
+    /// dispatch; without, it is outside the sequence and not in the books. Returns how many
+    /// sessions there were.
+    pub fn inject_raw(&self, shard: u32, text: &str) -> usize {
+        self.shared.lock().books.inject_raw(shard, text)
+    }
+
+    /// Causes a fault; returns how many connections it reached at once (0 for lasting faults).
+    pub fn fault(&self, fault: Fault, scope: Scope) -> usize {
+        self.shared.lock().fault(fault, scope)
+    }
+
+    /// Everything that was sent on a shard (of the newest shard total), in order over all its
+    /// sessions, with what was only put into a replay buffer.
+    pub fn sent(&self, shard: u32) -> Vec<SentEvent> {
+        self.sent_after(shard, 0, usize::MAX)
+    }
+
+    /// As [`Sim::sent`], from index `after` on and at most `limit`.
+    pub fn sent_after(&self, shard: u32, after: usize, limit: usize) -> Vec<SentEvent> {
+        self.shared.lock().books.sent(shard, after, limit)
+    }
+
+    /// What a perfect cache holds after everything that was written to the sockets: key of the
+    /// `dispatch` layout → value. Take it when the simulator is [quiet](Sim::quiet).
+    pub fn truth(&self) -> BTreeMap<String, Value> {
+        let mut truth = BTreeMap::new();
+        for (key, value) in self.shared.lock().books.truth() {
+            // `bot_user` is on every shard, but only shard 0, the first, is told of its updates.
+            truth.entry(key.to_owned()).or_insert_with(|| value.clone());
+        }
+        truth
+    }
+
+    /// One entry of the truth.
+    pub fn truth_of(&self, key: &str) -> Option<Value> {
+        self.shared.lock().books.truth_of(key).cloned()
+    }
+
+    /// Commands (whole payloads of op 3, 4, 8, 31, 43) of a shard's clients, in order; the last
+    /// 100,000.
+    pub fn commands_received(&self, shard: u32) -> Vec<(Instant, Value)> {
+        self.shared.lock().books.commands(shard)
+    }
+
+    /// Where clients broke Discord's limits: too many or too large payloads, IDENTIFY too soon,
+    /// member lists asked for too often. The first 10,000.
+    pub fn violations(&self) -> Vec<String> {
+        self.shared.lock().violations().to_vec()
+    }
+
+    /// Counters.
+    pub fn counts(&self) -> Counts {
+        self.shared.lock().counts
+    }
+
+    /// IDENTIFYs that started a session.
+    pub fn identifies(&self) -> u64 {
+        self.counts().identifies
+    }
+
+    /// RESUMEs that were granted.
+    pub fn resumes(&self) -> u64 {
+        self.counts().resumes
+    }
+
+    /// Op 9s sent, of both kinds.
+    pub fn invalid_sessions(&self) -> u64 {
+        self.counts().invalid_sessions
+    }
+
+    /// Gateway connections open now.
+    pub fn connections(&self) -> usize {
+        self.shared.lock().connections.len()
+    }
+
+    /// Live sessions, oldest first.
+    pub fn sessions(&self) -> Vec<SessionStatus> {
+        self.status().sessions
+    }
+
+    /// An overview.
+    pub fn status(&self) -> Status {
+        Status::of(&self.shared)
+    }
+
+    /// Waits until every live session's events are all written to its socket; false if that is not
+    /// so within `deadline`. A disconnected session that is owed something is not quiet.
+    pub async fn quiet(&self, deadline: Duration) -> bool {
+        let start = Instant::now();
+        loop {
+            let progress = self.shared.progress.notified();
+            tokio::pin!(progress);
+            progress.as_mut().enable();
+            {
+                let mut state = self.shared.lock();
+                state.books.expire(Instant::now());
+                if state.books.is_quiet() {
+                    return true;
+                }
+            }
+            let Some(left) = deadline.checked_sub(start.elapsed()) else {
+                return false;
+            };
+            // Either is fine: it is looked at again.
+            let _ = timeout(left.min(RECHECK), progress).await;
+        }
+    }
+
+    /// Closes the port and all connections (1001) and waits for them, 3 s at most.
+    pub async fn shutdown(&self) {
+        self.shared.stop.cancel();
+        self.tasks.close();
+        if timeout(SHUTDOWN, self.tasks.wait()).await.is_err() {
+            tracing::warn!("connections still open at shutdown");
+        }
+    }
+}

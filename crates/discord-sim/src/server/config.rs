@@ -1,0 +1,89 @@
+//! The simulator's settings.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    time::Duration,
+};
+
+use crate::{gateway::Rules, world::WorldConfig};
+
+/// How a [`Sim`](crate::Sim) behaves. The defaults are Discord's, but for a free port on loopback.
+#[derive(Debug, Clone)]
+pub struct SimConfig {
+    /// The bot's token (default `sim-token`); clients may put `Bot ` in front.
+    pub token: String,
+    /// Where to listen, REST and gateway on one port (default `127.0.0.1`, a free port).
+    pub listen: SocketAddr,
+    /// `HOST:PORT` that URLs name, in answers too; `None` = the address that is listened on. Needed
+    /// where that is `0.0.0.0`, or clients reach it by another name.
+    pub advertise: Option<String>,
+    /// The world.
+    pub world: WorldConfig,
+    /// `session_start_limit.max_concurrency`: IDENTIFYs allowed in one interval (default 1).
+    pub max_concurrency: u32,
+    /// What `/gateway/bot` recommends (default 1).
+    pub recommended_shards: u32,
+    /// An IDENTIFY with fewer shards is closed with 4011 (default 1: never).
+    pub required_shards: u32,
+    /// An IDENTIFY with one of these intent bits is closed with 4014 (default none).
+    pub disallowed_intents: u64,
+    /// HELLO's heartbeat interval (default 41.25 s). After two without a heartbeat the connection
+    /// is closed with 4009.
+    pub heartbeat_interval: Duration,
+    /// Events that a session keeps for RESUME, beyond its READY and first GUILD_CREATEs (default
+    /// 50,000). A disconnected session that is owed more than that ends.
+    pub replay_limit: usize,
+    /// Time between two IDENTIFYs of one `shard % max_concurrency` (default 5 s).
+    pub identify_interval: Duration,
+    /// Payloads that a client may send in any window of this length (default 120 in 60 s).
+    pub send_limit: (u32, Duration),
+    /// Sessions that may be started in 24 h (default 1,000); beyond that: 4004.
+    pub session_start_limit: u32,
+    /// How long a disconnected session stays resumable (default 180 s).
+    pub session_lifetime: Duration,
+    /// Time between two requests for all members of one guild (default 30 s); sooner gets
+    /// RATE_LIMITED.
+    pub member_request_interval: Duration,
+    /// Whether the books keep every event that was sent (default true: [`Sim::sent`] has them all).
+    /// Memory grows with the load then; without, only what is not yet settled is kept.
+    ///
+    /// [`Sim::sent`]: crate::Sim::sent
+    pub keep_payloads: bool,
+    /// Whether the truth is computed (default true). Without, less work is done for each event, and
+    /// neither the truth nor `old` is known.
+    pub keep_truth: bool,
+}
+
+impl Default for SimConfig {
+    fn default() -> Self {
+        Self {
+            token: "sim-token".to_owned(),
+            listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            advertise: None,
+            world: WorldConfig::default(),
+            max_concurrency: 1,
+            recommended_shards: 1,
+            required_shards: 1,
+            disallowed_intents: 0,
+            heartbeat_interval: Duration::from_millis(41_250),
+            replay_limit: 50_000,
+            identify_interval: Duration::from_secs(5),
+            send_limit: (120, Duration::from_secs(60)),
+            session_start_limit: 1_000,
+            session_lifetime: Duration::from_secs(180),
+            member_request_interval: Duration::from_secs(30),
+            keep_payloads: true,
+            keep_truth: true,
+        }
+    }
+}
+
+impl SimConfig {
+    pub(crate) fn rules(&self) -> Rules {
+        Rules {
+            token: self.token.clone(),
+            disallowed_intents: self.disallowed_intents,
+            required_shards: self.required_shards,
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! One port for everything: gateway connections and HTTP requests are told apart by their head.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_util::task::TaskTracker;
+
+use super::{
+    state::{Cut, Shared},
+    stream::{Arrival, PeekedStream, inspect},
+};
+use crate::gateway;
+
+/// How long a client may take to send the head of its request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// HTTP connections that may wait to be served.
+const HTTP_BACKLOG: usize = 64;
+
+/// The HTTP half of the port, for axum.
+#[derive(Debug)]
+pub(super) struct HttpListener {
+    arrivals: mpsc::Receiver<PeekedStream>,
+    address: SocketAddr,
+}
+
+/// Starts accepting; gateway connections are served by tasks of `tasks`, HTTP ones come out of the
+/// listener returned.
+pub(super) fn listen(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tasks: TaskTracker,
+) -> HttpListener {
+    let (http, arrivals) = mpsc::channel(HTTP_BACKLOG);
+    let address = shared.address;
+    tasks.clone().spawn(accept(shared, listener, tasks, http));
+    HttpListener { arrivals, address }
+}
+
+async fn accept(
+    shared: Arc<Shared>,
+    listener: TcpListener,
+    tasks: TaskTracker,
+    http: mpsc::Sender<PeekedStream>,
+) {
+    let stop = shared.stop.clone();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        match accepted {
+            Ok((tcp, _)) => {
+                let (shared, http) = (Arc::clone(&shared), http.clone());
+                tasks.spawn(async move {
+                    let stop = shared.stop.clone();
+                    // A gateway connection sees the stop itself and closes properly.
+                    let Some(arrival) = stop.run_until_cancelled(arrive(tcp)).await else {
+                        return;
+                    };
+                    match arrival {
+                        Ok((Arrival::Gateway(stream), cut)) => {
+                            gateway::serve(shared, stream, cut).await;
+                        }
+                        Ok((Arrival::Http(stream), _)) => {
+                            // The receiver is gone at shutdown only.
+                            let _ = http.send(stream).await;
+                        }
+                        Err(error) => tracing::debug!(%error, "connection without a request"),
+                    }
+                });
+            }
+            Err(error) => {
+                // Out of file descriptors, most likely: let some close.
+                tracing::warn!(%error, "accept failed");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+}
+
+async fn arrive(tcp: TcpStream) -> io::Result<(Arrival, Cut)> {
+    tcp.set_nodelay(true)?;
+    let cut = Cut::default();
+    let arrival = tokio::time::timeout(HEAD_TIMEOUT, inspect(tcp, cut.clone())).await;
+    Ok((
+        arrival.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
+        cut,
+    ))
+}
+
+impl axum::serve::Listener for HttpListener {
+    type Io = PeekedStream;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.arrivals.recv().await {
+            Some(stream) => (stream, self.address),
+            // The port is closed; axum is stopped by the same signal.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        Ok(self.address)
+    }
+}

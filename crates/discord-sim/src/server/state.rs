@@ -1,0 +1,215 @@
+//! What all parts of the simulator share: the configuration, and everything that changes behind one
+//! lock.
+
+use std::{
+    collections::BTreeMap,
+    net::SocketAddr,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Instant,
+};
+
+use tokio::sync::{Notify, mpsc};
+use tokio_util::sync::CancellationToken;
+
+use super::SimConfig;
+use crate::{
+    books::{Books, ConnectionId, SessionKey},
+    faults::{Fault, LastingFaults, Scope},
+    gateway::{IdentifyBuckets, MemberRequests, Order, SessionStarts},
+};
+
+/// Violations kept; further ones are only counted.
+const VIOLATIONS_KEPT: usize = 10_000;
+
+/// Shared by the listener, the connections, REST, the control API and the generator.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: SimConfig,
+    pub(crate) address: SocketAddr,
+    /// Notified whenever a reader advances or sessions come and go.
+    pub(crate) progress: Notify,
+    /// Cancelled at shutdown.
+    pub(crate) stop: CancellationToken,
+    state: Mutex<State>,
+}
+
+/// Everything that changes.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) books: Books,
+    pub(crate) faults: LastingFaults,
+    pub(crate) buckets: IdentifyBuckets,
+    pub(crate) starts: SessionStarts,
+    pub(crate) members: MemberRequests,
+    pub(crate) connections: BTreeMap<ConnectionId, Connection>,
+    pub(crate) counts: Counts,
+    violations: Vec<String>,
+    next_connection: u64,
+    /// Ends the loads that run now.
+    pub(crate) loads: CancellationToken,
+}
+
+/// What has happened so far.
+#[derive(Debug, Default, Clone, Copy, serde::Serialize)]
+pub struct Counts {
+    /// IDENTIFYs that started a session.
+    pub identifies: u64,
+    /// RESUMEs that were granted.
+    pub resumes: u64,
+    /// Op 9s sent, of both kinds.
+    pub invalid_sessions: u64,
+    /// Gateway connections accepted.
+    pub connections: u64,
+    /// Commands (op 3, 4, 8, 31, 43) received.
+    pub commands: u64,
+    /// Commands that could not be answered (an unknown guild, for instance).
+    pub refused_commands: u64,
+    /// Dispatches made by loads.
+    pub produced: u64,
+    /// Breaches of Discord's limits by clients.
+    pub violations: u64,
+}
+
+/// The handle of one gateway connection.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    pub(crate) orders: mpsc::Sender<Order>,
+    pub(crate) cut: Cut,
+    pub(crate) session: Option<SessionKey>,
+    pub(crate) shard: Option<u32>,
+}
+
+/// Ends a connection without a close frame, whatever it is doing.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Cut {
+    token: CancellationToken,
+    reset: std::sync::Arc<AtomicBool>,
+}
+
+impl Cut {
+    /// Cuts with a TCP reset: what the kernel still holds is thrown away.
+    pub(crate) fn reset(&self) {
+        self.reset.store(true, Ordering::Release);
+        self.token.cancel();
+    }
+
+    /// Resolves when the connection is to be cut.
+    pub(crate) async fn requested(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Whether the socket is to be reset when it is dropped.
+    pub(crate) fn is_reset(&self) -> bool {
+        self.reset.load(Ordering::Acquire)
+    }
+}
+
+impl Shared {
+    pub(crate) fn new(config: SimConfig, address: SocketAddr) -> Self {
+        let state = State {
+            books: Books::new(&config),
+            faults: LastingFaults::default(),
+            buckets: IdentifyBuckets::new(config.max_concurrency, config.identify_interval),
+            starts: SessionStarts::new(config.session_start_limit, Instant::now()),
+            members: MemberRequests::default(),
+            connections: BTreeMap::new(),
+            counts: Counts::default(),
+            violations: Vec::new(),
+            next_connection: 1,
+            loads: CancellationToken::new(),
+        };
+        Self {
+            config,
+            address,
+            progress: Notify::new(),
+            stop: CancellationToken::new(),
+            state: Mutex::new(state),
+        }
+    }
+
+    /// Takes the lock. A panic while it was held leaves books that may be wrong, but tests then
+    /// fail by that panic; poisoning would only hide it.
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn http_url(&self) -> String {
+        format!("http://{}", self.authority())
+    }
+
+    pub(crate) fn gateway_url(&self) -> String {
+        format!("ws://{}", self.authority())
+    }
+
+    fn authority(&self) -> String {
+        self.config
+            .advertise
+            .clone()
+            .unwrap_or_else(|| self.address.to_string())
+    }
+}
+
+impl State {
+    pub(crate) fn add_connection(&mut self, orders: mpsc::Sender<Order>, cut: Cut) -> ConnectionId {
+        let id = ConnectionId(self.next_connection);
+        self.next_connection += 1;
+        self.counts.connections += 1;
+        self.connections.insert(
+            id,
+            Connection {
+                orders,
+                cut,
+                session: None,
+                shard: None,
+            },
+        );
+        id
+    }
+
+    /// Notes that a client broke a rule.
+    pub(crate) fn violation(&mut self, what: String) {
+        tracing::warn!(violation = what, "client broke one of Discord's limits");
+        self.counts.violations += 1;
+        if self.violations.len() < VIOLATIONS_KEPT {
+            self.violations.push(what);
+        }
+    }
+
+    pub(crate) fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// Causes a fault; returns how many connections it reached at once.
+    pub(crate) fn fault(&mut self, fault: Fault, scope: Scope) -> usize {
+        tracing::info!(?fault, ?scope, "fault");
+        self.faults.set(fault, scope);
+        let order = match fault {
+            Fault::Drop => None,
+            Fault::Reconnect => Some(Order::Reconnect),
+            Fault::InvalidSession { resumable } => Some(Order::InvalidSession { resumable }),
+            Fault::RequestHeartbeat => Some(Order::RequestHeartbeat),
+            Fault::Close(code) => Some(Order::Close {
+                code,
+                reason: String::new(),
+            }),
+            // Refusing leaves the connections that exist alone.
+            Fault::RefuseConnections(_)
+            | Fault::StallAcks(_)
+            | Fault::SlowSocket { .. }
+            | Fault::NormalSocket => return 0,
+        };
+        let mut reached = 0;
+        for connection in self.connections.values().filter(|c| scope.covers(c.shard)) {
+            reached += 1;
+            match &order {
+                // A connection whose queue is full is not being read: cutting it is all that is left.
+                Some(order) if connection.orders.try_send(order.clone()).is_ok() => {}
+                _ => connection.cut.reset(),
+            }
+        }
+        reached
+    }
+}

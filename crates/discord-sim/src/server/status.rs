@@ -1,0 +1,78 @@
+//! The overview of a running simulator.
+
+use serde::Serialize;
+
+use super::state::{Counts, Shared};
+
+/// What a simulator is doing.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// For `DISCORD_API_URL`.
+    pub http_url: String,
+    /// For `DISCORD_GATEWAY_URL`.
+    pub gateway_url: String,
+    /// What has happened so far.
+    pub counts: Counts,
+    /// Gateway connections open now.
+    pub open_connections: usize,
+    /// Live sessions, oldest first.
+    pub sessions: Vec<SessionStatus>,
+    /// Dispatches in the books of each shard (newest total).
+    pub sent: Vec<(u32, usize)>,
+    /// Whether everything is written to the sockets.
+    pub quiet: bool,
+    /// The first breaches of Discord's limits by clients.
+    pub violations: Vec<String>,
+}
+
+/// A live session.
+#[derive(Debug, Clone, Serialize)]
+pub struct SessionStatus {
+    /// As in READY.
+    pub id: String,
+    /// Shard id.
+    pub shard: u32,
+    /// Number of shards.
+    pub total: u32,
+    /// The last sequence made.
+    pub sequence: u64,
+    /// The highest sequence written to a socket.
+    pub delivered: u64,
+    /// Entries not written yet, replayed ones among them.
+    pub behind: usize,
+    /// Whether it has a connection.
+    pub connected: bool,
+}
+
+/// Violations shown in the overview.
+const VIOLATIONS_SHOWN: usize = 20;
+
+impl Status {
+    pub(crate) fn of(shared: &Shared) -> Self {
+        let state = shared.lock();
+        let sessions = state.books.sessions().map(|session| SessionStatus {
+            id: session.id.to_string(),
+            shard: session.shard,
+            total: session.total,
+            sequence: session.sequence,
+            delivered: session.delivered,
+            behind: session.behind(),
+            connected: session.is_connected(),
+        });
+        Self {
+            http_url: shared.http_url(),
+            gateway_url: shared.gateway_url(),
+            counts: state.counts,
+            open_connections: state.connections.len(),
+            sessions: sessions.collect(),
+            sent: state.books.sent_counts(),
+            quiet: state.books.is_quiet(),
+            violations: state
+                .violations()
+                .iter()
+                .take(VIOLATIONS_SHOWN)
+                .cloned()
+                .collect(),
+        }
+    }
+}

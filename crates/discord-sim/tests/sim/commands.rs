@@ -1,0 +1,108 @@
+//! Commands: op 3, 4, 8, 31, 43 and their answers.
+
+use serde_json::{Value, json};
+
+use crate::{DEADLINE, client::RawClient, config, start};
+
+async fn ready() -> (discord_sim::Sim, RawClient, Value) {
+    let sim = start(config()).await;
+    let (mut client, _) = RawClient::ready(&sim, 0, 1).await;
+    let guild = client.event("GUILD_CREATE").await["d"].clone();
+    client.events_to(5).await;
+    (sim, client, guild)
+}
+
+#[tokio::test]
+async fn presence_is_taken_and_noted() {
+    let (sim, mut client, _) = ready().await;
+    let d = json!({"since": null, "activities": [], "status": "idle", "afk": false});
+    let command = json!({"op": 3, "d": d});
+    client.send(&command).await;
+    client.send(&json!({"op": 1, "d": 5})).await;
+    client.op(11).await;
+    let received = sim.commands_received(0);
+    assert_eq!(received.len(), 1);
+    assert_eq!(received[0].1, command);
+}
+
+#[tokio::test]
+async fn joining_a_voice_channel_is_answered() {
+    let (sim, mut client, guild) = ready().await;
+    let channels = guild["channels"].as_array().unwrap();
+    let channel = channels
+        .iter()
+        .find(|c| c["type"] == 2 && c["name"] != "___hidden___")
+        .unwrap();
+    let d = json!({
+        "guild_id": guild["id"], "channel_id": channel["id"], "self_mute": false, "self_deaf": true,
+    });
+    client.send(&json!({"op": 4, "d": d})).await;
+    let state = client.event("VOICE_STATE_UPDATE").await;
+    assert_eq!(state["d"]["channel_id"], channel["id"]);
+    let server = client.event("VOICE_SERVER_UPDATE").await;
+    assert_eq!(server["d"]["guild_id"], guild["id"]);
+    let user = state["d"]["user_id"].as_str().unwrap();
+    assert!(sim.quiet(DEADLINE).await);
+    let key = format!("voice:{}:{user}", guild["id"].as_str().unwrap());
+    assert!(sim.truth_of(&key).is_some());
+}
+
+#[tokio::test]
+async fn members_come_in_chunks_and_not_too_often() {
+    let (sim, mut client, guild) = ready().await;
+    let d = json!({"guild_id": guild["id"], "query": "", "limit": 0, "nonce": "n"});
+    client.send(&json!({"op": 8, "d": d})).await;
+    let chunk = client.event("GUILD_MEMBERS_CHUNK").await;
+    assert_eq!(chunk["d"]["nonce"], "n");
+    assert_eq!(chunk["d"]["members"].as_array().unwrap().len(), 10);
+    client.send(&json!({"op": 8, "d": d})).await;
+    let limited = client.event("RATE_LIMITED").await;
+    assert_eq!(limited["d"]["opcode"], 8);
+    assert_eq!(
+        limited["d"]["meta"],
+        json!({"guild_id": guild["id"], "nonce": "n"})
+    );
+    assert!(limited["d"]["retry_after"].as_f64().unwrap() > 0.0);
+    assert_eq!(sim.violations().len(), 1);
+    // A search is not limited.
+    let d = json!({"guild_id": guild["id"], "query": "a", "limit": 5});
+    client.send(&json!({"op": 8, "d": d})).await;
+    client.event("GUILD_MEMBERS_CHUNK").await;
+}
+
+#[tokio::test]
+async fn soundboard_sounds_come_for_each_guild() {
+    let (_sim, mut client, guild) = ready().await;
+    client
+        .send(&json!({"op": 31, "d": {"guild_ids": [guild["id"]]}}))
+        .await;
+    let sounds = client.event("SOUNDBOARD_SOUNDS").await;
+    assert_eq!(sounds["d"]["guild_id"], guild["id"]);
+    assert!(sounds["d"]["soundboard_sounds"].is_array());
+}
+
+#[tokio::test]
+async fn channel_info_tells_the_guild() {
+    let (_sim, mut client, guild) = ready().await;
+    let d = json!({"guild_id": guild["id"], "fields": ["status", "voice_start_time"]});
+    client.send(&json!({"op": 43, "d": d})).await;
+    let info = client.event("CHANNEL_INFO").await;
+    assert_eq!(info["d"]["guild_id"], guild["id"]);
+    assert!(info["d"]["channels"].is_array());
+}
+
+#[tokio::test]
+async fn a_command_without_an_answer_is_counted() {
+    let (sim, mut client, guild) = ready().await;
+    let unknown = json!({"guild_id": "1", "channel_id": null});
+    let incomplete = json!({"guild_id": guild["id"]});
+    client.send(&json!({"op": 4, "d": unknown})).await;
+    client.send(&json!({"op": 8, "d": incomplete})).await;
+    client.send(&json!({"op": 1, "d": null})).await;
+    client.op(11).await;
+    assert_eq!(
+        (sim.counts().commands, sim.counts().refused_commands),
+        (2, 1)
+    );
+    assert!(sim.violations().is_empty());
+}
