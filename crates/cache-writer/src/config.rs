@@ -1,0 +1,135 @@
+//! Settings of the cache-writer.
+
+use std::collections::HashSet;
+
+use dispatch_proto::codec::Encoding;
+use dispatch_service::{
+    amqp::AmqpLink,
+    redis_link::RedisLink,
+    settings::{
+        Reader,
+        catalogue::{
+            BOT_TOKEN, CACHE_LAYOUT, DEFAULT_QUEUE, DISCORD_API_URL, EVENTS, LOG_GUILD_CHANNEL,
+            PARTITIONS, REDIS_MESSAGES_URL, SPECTACLES_ENCODING, SPECTACLES_EXCHANGE, STATE_EMOJI,
+            STATE_ENABLED, STATE_MEMBER, STATE_MEMBER_TTL, STATE_MESSAGE, STATE_MESSAGE_TTL,
+            STATE_OLD, STATE_PRESENCE, STATE_VOICE,
+        },
+    },
+    topology::QueueType,
+};
+
+use crate::core::settings::Settings;
+
+/// Everything the cache-writer is told.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where RabbitMQ is.
+    pub amqp: AmqpLink,
+    /// Where the cache is.
+    pub redis: RedisLink,
+    /// Where the messages of the Spectacles layout are.
+    pub messages: RedisLink,
+    /// Number of partition queues.
+    pub partitions: u32,
+    /// Type of the partition queues.
+    pub queue_type: QueueType,
+    /// Whether to keep the queue that receives every event.
+    pub default_queue: bool,
+    /// What the cache keeps.
+    pub state: Settings,
+    /// Names of the events to publish; none = all.
+    pub events: Option<HashSet<String>>,
+    /// The exchange for Spectacles clients.
+    pub spectacles: Option<SpectaclesConfig>,
+    /// Where guild joins and leaves are told.
+    pub guild_log: Option<GuildLogConfig>,
+}
+
+/// The exchange for Spectacles clients.
+#[derive(Clone, Debug)]
+pub struct SpectaclesConfig {
+    /// Name of the exchange.
+    pub exchange: String,
+    /// How bodies are written.
+    pub encoding: Encoding,
+}
+
+/// The channel on Discord that gets guild joins and leaves.
+#[derive(Clone, Debug)]
+pub struct GuildLogConfig {
+    /// Id of the channel.
+    pub channel: u64,
+    /// The bot's token.
+    pub token: String,
+    /// Discord's API.
+    pub api_url: String,
+}
+
+impl Config {
+    /// Reads the settings; problems are left with the reader.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let redis = RedisLink::read(reader);
+        let messages = match RedisLink::read_url(reader, &REDIS_MESSAGES_URL) {
+            Some(link) => Some(link),
+            None => redis.as_ref().and_then(|redis| redis.with_database(1).ok()),
+        };
+        let partitions = reader.number(&PARTITIONS, 1..=1024);
+        let queue_type = QueueType::read(reader);
+        let default_queue = reader.flag(&DEFAULT_QUEUE);
+        let state = read_state(reader);
+        let events = reader.optional(&EVENTS).map(|names| {
+            names
+                .split(',')
+                .map(|name| name.trim().to_ascii_uppercase())
+                .filter(|name| !name.is_empty())
+                .collect()
+        });
+        let encoding = reader.checked(&SPECTACLES_ENCODING, Encoding::named);
+        let spectacles = reader
+            .optional(&SPECTACLES_EXCHANGE)
+            .zip(encoding)
+            .map(|(exchange, encoding)| SpectaclesConfig { exchange, encoding });
+        let guild_log = read_guild_log(reader);
+        let amqp = AmqpLink::read(reader);
+        Some(Self {
+            amqp: amqp?,
+            redis: redis?,
+            messages: messages?,
+            partitions,
+            queue_type,
+            default_queue,
+            state,
+            events,
+            spectacles,
+            guild_log,
+        })
+    }
+}
+
+fn read_state(reader: &mut Reader) -> Settings {
+    Settings {
+        enabled: reader.flag(&STATE_ENABLED),
+        old: reader.flag(&STATE_OLD),
+        member: reader.flag(&STATE_MEMBER),
+        member_ttl_ms: reader.parsed(&STATE_MEMBER_TTL),
+        message: reader.flag(&STATE_MESSAGE),
+        message_ttl_ms: reader.parsed(&STATE_MESSAGE_TTL),
+        presence: reader.flag(&STATE_PRESENCE),
+        emoji: reader.flag(&STATE_EMOJI),
+        voice: reader.flag(&STATE_VOICE),
+        layouts: reader
+            .checked(&CACHE_LAYOUT, |text| text.parse().ok())
+            .unwrap_or(Settings::default().layouts),
+    }
+}
+
+fn read_guild_log(reader: &mut Reader) -> Option<GuildLogConfig> {
+    let channel = reader.optional_parsed(&LOG_GUILD_CHANNEL)?;
+    let token = reader.required(&BOT_TOKEN);
+    let api_url = reader.text(&DISCORD_API_URL);
+    Some(GuildLogConfig {
+        channel,
+        token,
+        api_url,
+    })
+}

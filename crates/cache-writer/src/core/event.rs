@@ -1,0 +1,76 @@
+//! A dispatch as the core sees it, borrowed from the frame that brought it.
+
+use std::sync::OnceLock;
+
+use thiserror::Error;
+
+use super::{
+    rules,
+    step::{Scope, Steps},
+};
+
+/// One dispatch. Its payload is scanned once, the first time that the core needs it.
+#[derive(Debug)]
+pub struct Event<'a> {
+    /// The session that it belongs to.
+    pub session: &'a str,
+    /// Its sequence in the session.
+    pub seq: u64,
+    /// The shard.
+    pub shard: u32,
+    /// The number of shards of the shard's session.
+    pub total: u32,
+    /// The event's name (`t`).
+    pub name: &'a str,
+    /// The JSON text of `d`.
+    pub data: &'a str,
+    steps: OnceLock<Result<Steps<'a>, Unusable>>,
+}
+
+impl<'a> Event<'a> {
+    /// An event, not scanned yet.
+    #[must_use]
+    pub fn new(
+        session: &'a str,
+        seq: u64,
+        (shard, total): (u32, u32),
+        name: &'a str,
+        data: &'a str,
+    ) -> Self {
+        Self {
+            session,
+            seq,
+            shard,
+            total,
+            name,
+            data,
+            steps: OnceLock::new(),
+        }
+    }
+
+    pub(super) fn steps(&self) -> Result<&Steps<'a>, Unusable> {
+        let steps = self
+            .steps
+            .get_or_init(|| rules::steps(self.name, self.data));
+        steps.as_ref().map_err(|unusable| *unusable)
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        self.steps().map_or(Scope::Nothing, |steps| steps.scope)
+    }
+}
+
+/// Why a payload can't be used. The event is published all the same; it changes nothing and has no
+/// `old`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Unusable {
+    /// `d` is no JSON object.
+    #[error("payload is not an object")]
+    NotAnObject,
+    /// A field that the rule needs is absent or null.
+    #[error("field {0} is missing")]
+    Missing(&'static str),
+    /// A field that the rule needs is of another type, or an id that is not made of digits.
+    #[error("field {0} has the wrong type")]
+    WrongType(&'static str),
+}

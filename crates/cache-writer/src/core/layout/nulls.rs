@@ -1,0 +1,63 @@
+//! JSON text without the fields that are null.
+
+use std::borrow::Cow;
+
+use crate::core::object::{Object, ObjectWriter, elements};
+
+/// How deep nulls are looked for; deeper values stay as they are.
+const DEPTH: usize = 32;
+
+/// Takes fields that are null out of an object and of the objects inside it. Elements of arrays
+/// stay: leaving one out would move the others.
+pub(super) fn without_nulls(text: &str) -> Cow<'_, str> {
+    strip(text, DEPTH)
+}
+
+fn strip(text: &str, depth: usize) -> Cow<'_, str> {
+    if depth == 0 || !text.contains("null") {
+        return Cow::Borrowed(text);
+    }
+    if let Some(object) = text.starts_with('{').then(|| Object::parse(text)).flatten() {
+        let mut writer = ObjectWriter::with_capacity(text.len());
+        for (name, value) in object.fields().filter(|(_, value)| *value != "null") {
+            writer.field(name, &strip(value, depth - 1));
+        }
+        return Cow::Owned(writer.finish());
+    }
+    match text.starts_with('[').then(|| elements(text)).flatten() {
+        Some(elements) => {
+            let elements: Vec<_> = elements
+                .into_iter()
+                .map(|element| strip(element, depth - 1))
+                .collect();
+            Cow::Owned(format!("[{}]", elements.join(",")))
+        }
+        None => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_go_at_every_level_but_not_from_arrays() {
+        for (text, expected) in [
+            (r#"{"a":1}"#, r#"{"a":1}"#),
+            (r#"{"a":null,"b":1.0}"#, r#"{"b":1.0}"#),
+            (
+                r#"{"a":{"b":null},"c":[null,{"d":null}]}"#,
+                r#"{"a":{},"c":[null,{}]}"#,
+            ),
+            (r#"{"a":"null"}"#, r#"{"a":"null"}"#),
+        ] {
+            assert_eq!(without_nulls(text), expected);
+        }
+    }
+
+    #[test]
+    fn deep_nesting_ends() {
+        let text = format!("{}null{}", "[".repeat(5_000), "]".repeat(5_000));
+        assert_eq!(without_nulls(&text), text);
+    }
+}

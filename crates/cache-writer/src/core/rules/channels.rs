@@ -1,0 +1,104 @@
+//! Channels, and what threads have in common with them.
+
+use std::borrow::Cow;
+
+use super::Outcome;
+use crate::core::{
+    entity::Entity,
+    event::Unusable,
+    object::Object,
+    purge::{Purge, Target},
+    step::{Merging, Scope, Step, Steps},
+};
+
+pub(super) fn create(d: Object<'_>) -> Outcome<'_> {
+    let (entity, scope) = channel(&d, "id")?;
+    let steps = vec![Step::Store {
+        entity,
+        value: Cow::Borrowed(d.text),
+    }];
+    Ok(Steps {
+        scope,
+        steps,
+        skipped: 0,
+    })
+}
+
+pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
+    let (entity, scope) = channel(&d, "id")?;
+    let whole = d.has(&["id", "type"]).then_some(Cow::Borrowed(d.text));
+    let steps = vec![Step::Merge {
+        entity,
+        patch: d,
+        whole,
+        mode: Merging::Channel,
+    }];
+    Ok(Steps {
+        scope,
+        steps,
+        skipped: 0,
+    })
+}
+
+/// The channel, its messages, its threads and theirs.
+pub(super) fn delete(d: Object<'_>) -> Outcome<'_> {
+    let (entity, scope) = channel(&d, "id")?;
+    let id = entity.id();
+    let mut steps = vec![
+        Step::Purge(Purge::all(Target::Messages { channel: id })),
+        Step::Remove { entity },
+    ];
+    if let Some(guild) = entity.guild() {
+        let target = Target::Threads {
+            guild,
+            parents: Some([id].into()),
+        };
+        steps.push(Step::Purge(Purge::all(target)));
+    }
+    Ok(Steps {
+        scope,
+        steps,
+        skipped: 0,
+    })
+}
+
+pub(super) fn pins_update(d: Object<'_>) -> Outcome<'_> {
+    field(&d, "channel_id", "last_pin_timestamp")
+}
+
+pub(super) fn status_update(d: Object<'_>) -> Outcome<'_> {
+    field(&d, "id", "status")
+}
+
+pub(super) fn start_time_update(d: Object<'_>) -> Outcome<'_> {
+    field(&d, "id", "voice_start_time")
+}
+
+/// One field of the channel that the event names.
+fn field<'a>(d: &Object<'a>, id: &'static str, field: &'static str) -> Outcome<'a> {
+    let (entity, scope) = channel(d, id)?;
+    let value = d.raw(field).map(Cow::Borrowed);
+    Ok(Steps {
+        scope,
+        steps: vec![Step::SetField {
+            entity,
+            field,
+            value,
+        }],
+        skipped: 0,
+    })
+}
+
+/// A guild's channel if there is a `guild_id`, else a private one.
+fn channel(d: &Object<'_>, id: &'static str) -> Result<(Entity, Scope), Unusable> {
+    let id = d.id(id)?;
+    let guild = d.optional_id("guild_id")?;
+    let scope = match guild {
+        Some(guild) => Scope::Guild(guild),
+        None => Scope::Channel {
+            guild: None,
+            channel: id,
+        },
+    };
+    Ok((Entity::Channel { guild, id }, scope))
+}

@@ -1,0 +1,102 @@
+//! Members and their presences.
+
+use std::borrow::Cow;
+
+use super::{Outcome, child_id, in_guild, listed};
+use crate::core::{
+    entity::{Entity, Family},
+    object::Object,
+    step::{Merging, Step},
+};
+
+/// Discord may repeat it, so the guild counts only members that are not cached yet.
+pub(super) fn add(d: Object<'_>) -> Outcome<'_> {
+    let (guild, user) = (d.id("guild_id")?, d.nested("user")?.id("id")?);
+    let entity = Entity::Member { guild, user };
+    let steps = vec![
+        member_count(guild, true, Some(entity)),
+        Step::Store {
+            entity,
+            value: Cow::Borrowed(d.text),
+        },
+    ];
+    Ok(in_guild(guild, steps))
+}
+
+/// May come before GUILD_CREATE, so it is stored without one if it is a whole member.
+pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
+    let (guild, user) = (d.id("guild_id")?, d.nested("user")?.id("id")?);
+    let entity = Entity::Member { guild, user };
+    let whole = d
+        .has(&["roles", "joined_at"])
+        .then_some(Cow::Borrowed(d.text));
+    Ok(in_guild(
+        guild,
+        vec![Step::Merge {
+            entity,
+            patch: d,
+            whole,
+            mode: Merging::Fields,
+        }],
+    ))
+}
+
+/// The member, and presence and voice state with it.
+pub(super) fn remove(d: Object<'_>) -> Outcome<'_> {
+    let (guild, user) = (d.id("guild_id")?, d.nested("user")?.id("id")?);
+    let steps = vec![
+        member_count(guild, false, None),
+        Step::Remove {
+            entity: Entity::Member { guild, user },
+        },
+        Step::Discard {
+            entity: Entity::Presence { guild, user },
+        },
+        Step::Discard {
+            entity: Entity::Voice { guild, user },
+        },
+    ];
+    Ok(in_guild(guild, steps))
+}
+
+pub(super) fn chunk(d: Object<'_>) -> Outcome<'_> {
+    let guild = d.id("guild_id")?;
+    let members = d.list("members")?;
+    let presences = d.optional_list("presences")?.unwrap_or_default();
+    let mut chunk = in_guild(guild, Vec::with_capacity(members.len() + presences.len()));
+    let members = members.into_iter().map(|text| (Family::Member, text));
+    let presences = presences.into_iter().map(|text| (Family::Presence, text));
+    for (family, text) in members.chain(presences) {
+        match listed(guild, family, text) {
+            Some((entity, value)) => chunk.steps.push(Step::Store { entity, value }),
+            None => chunk.skipped += 1,
+        }
+    }
+    Ok(chunk)
+}
+
+/// Its `user` is partial. A presence of `offline` is stored like any other.
+pub(super) fn presence_update(d: Object<'_>) -> Outcome<'_> {
+    let guild = d.id("guild_id")?;
+    let user = child_id(Family::Presence, &d)?;
+    let entity = Entity::Presence { guild, user };
+    let whole = Some(Cow::Borrowed(d.text));
+    let step = Step::Merge {
+        entity,
+        patch: d,
+        whole,
+        mode: Merging::FieldsAndUser,
+    };
+    Ok(in_guild(guild, vec![step]))
+}
+
+fn member_count<'a>(guild: u64, up: bool, unless: Option<Entity>) -> Step<'a> {
+    let entity = Entity::Guild(guild);
+    Step::Adjust {
+        entity,
+        field: "member_count",
+        up,
+        unless,
+        old: false,
+    }
+}

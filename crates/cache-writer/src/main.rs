@@ -1,0 +1,19 @@
+//! Keeps the state cache in Redis and publishes each event with the state before it.
+
+use std::process::ExitCode;
+
+use cache_writer::{App, config::Config};
+use dispatch_service::start::{Service, start};
+
+const SERVICE: Service = Service {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    about: env!("CARGO_PKG_DESCRIPTION"),
+    port: 8006,
+};
+
+fn main() -> ExitCode {
+    start(SERVICE, Config::read, async |config, surroundings| {
+        App::build(config, surroundings)?.run().await
+    })
+}

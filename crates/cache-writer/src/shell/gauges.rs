@@ -1,0 +1,60 @@
+//! The `state_*` gauges: the sizes of the cache, cheap at any size.
+
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use dispatch_service::redis_link::RedisLink;
+use metrics::gauge;
+use redis::{RedisError, aio::ConnectionManager, cmd};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    core::layout::index::{COUNTS_KEY, counts},
+    metrics::state_gauge,
+};
+
+/// One small read each.
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Keeps the gauges right until `stop`. While Redis is away they keep their last values.
+pub(super) async fn run(redis: RedisLink, stop: CancellationToken) {
+    let mut connection = match redis.manager() {
+        Ok(connection) => connection,
+        Err(error) => {
+            tracing::error!(%error, "state gauges stay empty");
+            return;
+        }
+    };
+    let mut interval = tokio::time::interval(INTERVAL);
+    while stop.run_until_cancelled(interval.tick()).await.is_some() {
+        let update = update(&mut connection);
+        if let Some(Err(error)) = stop.run_until_cancelled(update).await {
+            tracing::debug!(%error, "state gauges could not be read");
+        }
+    }
+}
+
+async fn update(connection: &mut ConnectionManager) -> Result<(), RedisError> {
+    let fields: Vec<(String, i64)> = cmd("HGETALL")
+        .arg(COUNTS_KEY)
+        .query_async(connection)
+        .await?;
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+    let counts = counts(
+        fields.iter().map(|(field, count)| (field.as_str(), *count)),
+        now_ms,
+    );
+    for (family, count) in counts.families {
+        gauge!(state_gauge(family.plural())).set(count as f64);
+    }
+    if !counts.stale.is_empty() {
+        cmd("HDEL")
+            .arg(COUNTS_KEY)
+            .arg(counts.stale)
+            .exec_async(connection)
+            .await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,202 @@
+//! The core's commands as Redis commands, across the two databases.
+
+use dispatch_service::redis_link::RedisLink;
+use redis::{Cmd, Pipeline, RedisResult, Value, aio::ConnectionManager, cmd};
+
+use super::parse;
+use crate::{
+    config::Config,
+    core::layout::{Command, Database, Location, index::SCRIPT},
+};
+
+/// Where the database of Spectacles messages is, as seen from a connection to the main one.
+pub(super) enum Databases {
+    /// On the same server: reached with SELECT, within the same transaction.
+    Same { main: i64, messages: i64 },
+    /// On a server of its own: written just before the main transaction. Messages are then written at least once, and after
+    /// a crash the state of one message may be ahead of its `old` if `CACHE_LAYOUT` is `spectacles` alone.
+    Other(Box<Elsewhere>),
+}
+
+/// A server of its own for messages.
+pub(super) struct Elsewhere {
+    link: RedisLink,
+    connection: Option<ConnectionManager>,
+}
+
+impl Databases {
+    pub(super) fn new(config: &Config) -> Self {
+        let (main, messages) = (&config.redis, &config.messages);
+        if main.same_server(messages) {
+            Self::Same {
+                main: main.database(),
+                messages: messages.database(),
+            }
+        } else {
+            Self::Other(Box::new(Elsewhere {
+                link: messages.clone(),
+                connection: None,
+            }))
+        }
+    }
+
+    /// Adds the reads of objects: one MGET for the keys of each database, one HGET for each field.
+    pub(super) fn add_reads(&self, pipe: &mut Pipeline, locations: &[Location]) {
+        for database in [Database::Main, Database::Messages] {
+            let keys = keys(locations, database);
+            if !keys.is_empty() {
+                self.within(pipe, database, |pipe| {
+                    pipe.cmd("MGET").arg(keys);
+                });
+            }
+        }
+        for location in locations {
+            if let Location::Field { key, field } = location {
+                pipe.cmd("HGET").arg(key).arg(field);
+            }
+        }
+    }
+
+    /// The values in the order of `locations`, from the replies to [`Self::add_reads`].
+    pub(super) fn values(
+        &self,
+        replies: &mut impl Iterator<Item = RedisResult<Value>>,
+        locations: &[Location],
+    ) -> Vec<Option<String>> {
+        let mut mget = |database| {
+            let asked = !keys(locations, database).is_empty();
+            let values: Vec<Option<Vec<u8>>> = match asked {
+                true => self
+                    .reply_within(replies, database)
+                    .and_then(parse)
+                    .unwrap_or_default(),
+                false => Vec::new(),
+            };
+            values.into_iter().map(text).collect::<Vec<_>>().into_iter()
+        };
+        let (mut main, mut messages) = (mget(Database::Main), mget(Database::Messages));
+        let value = |location: &Location| match location {
+            Location::Key {
+                database: Database::Main,
+                ..
+            } => main.next().flatten(),
+            Location::Key {
+                database: Database::Messages,
+                ..
+            } => messages.next().flatten(),
+            Location::Field { .. } => text(replies.next().and_then(parse).flatten()),
+        };
+        locations.iter().map(value).collect()
+    }
+
+    /// Adds writes to a transaction; what belongs to another server is written at once.
+    pub(super) async fn add_writes(
+        &mut self,
+        pipe: &mut Pipeline,
+        commands: Vec<Command<'_>>,
+    ) -> RedisResult<()> {
+        let (main, messages): (Vec<_>, Vec<_>) = commands
+            .into_iter()
+            .partition(|command| command.database() == Database::Main);
+        for command in main {
+            pipe.add_command(translate(command));
+        }
+        if messages.is_empty() {
+            return Ok(());
+        }
+        match self {
+            Self::Same { .. } => self.within(pipe, Database::Messages, |pipe| {
+                for command in messages {
+                    pipe.add_command(translate(command));
+                }
+            }),
+            Self::Other(elsewhere) => {
+                let Elsewhere { link, connection } = elsewhere.as_mut();
+                let mut pipe = redis::pipe();
+                for command in messages {
+                    pipe.add_command(translate(command)).ignore();
+                }
+                let connection = match connection {
+                    Some(connection) => connection,
+                    None => connection.insert(link.manager()?),
+                };
+                pipe.exec_async(connection).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn within(&self, pipe: &mut Pipeline, database: Database, add: impl FnOnce(&mut Pipeline)) {
+        match self {
+            Self::Same { main, messages } if database == Database::Messages => {
+                pipe.cmd("SELECT").arg(messages);
+                add(pipe);
+                pipe.cmd("SELECT").arg(main);
+            }
+            _ => add(pipe),
+        }
+    }
+
+    fn reply_within(
+        &self,
+        replies: &mut impl Iterator<Item = RedisResult<Value>>,
+        database: Database,
+    ) -> Option<RedisResult<Value>> {
+        let selects = matches!(self, Self::Same { .. }) && database == Database::Messages;
+        if selects {
+            replies.next();
+        }
+        let reply = replies.next();
+        if selects {
+            replies.next();
+        }
+        reply
+    }
+}
+
+fn keys(locations: &[Location], wanted: Database) -> Vec<&str> {
+    let key = |location| match location {
+        &Location::Key { database, ref key } if database == wanted => Some(key.as_str()),
+        _ => None,
+    };
+    locations.iter().filter_map(key).collect()
+}
+
+/// A value that is not text can't be ours: it counts as not cached.
+fn text(value: Option<Vec<u8>>) -> Option<String> {
+    String::from_utf8(value?).ok()
+}
+
+fn translate(command: Command<'_>) -> Cmd {
+    match command {
+        Command::Set {
+            key,
+            value,
+            expire_ms,
+            ..
+        } => {
+            let mut set = cmd("SET");
+            set.arg(key).arg(value.as_ref());
+            if let Some(expire_ms) = expire_ms {
+                set.arg("PX").arg(expire_ms);
+            }
+            set
+        }
+        Command::Unlink { keys, .. } => cmd("UNLINK").arg(keys).take(),
+        Command::HashSet { key, field, value } => {
+            cmd("HSET").arg(key).arg(field).arg(value.as_ref()).take()
+        }
+        Command::HashDelete { key, fields } => cmd("HDEL").arg(key).arg(fields).take(),
+        Command::SetAdd { key, ids } => cmd("SADD").arg(key).arg(ids).take(),
+        Command::SetRemove { key, ids } => cmd("SREM").arg(key).arg(ids).take(),
+        Command::Index(update) => {
+            let keys = update.keys();
+            cmd("EVAL")
+                .arg(SCRIPT)
+                .arg(keys.len())
+                .arg(keys)
+                .arg(update.arguments())
+                .take()
+        }
+    }
+}

@@ -1,0 +1,187 @@
+use super::check;
+
+const TEXT: &str = r#"{"id":"3","type":0,"guild_id":"1","name":"a","topic":"t"}"#;
+const HIDDEN: &str =
+    r#"{"id":"3","type":0,"position":1,"guild_id":"1","name":"___hidden___","flags":131072}"#;
+const THREAD: &str = r#"{"id":"4","type":11,"guild_id":"1","parent_id":"3"}"#;
+const OTHER: &str = r#"{"id":"5","type":11,"guild_id":"1","parent_id":"9"}"#;
+/// In the category 3, but no thread.
+const IN_CATEGORY: &str = r#"{"id":"6","type":0,"guild_id":"1","parent_id":"3"}"#;
+
+#[test]
+fn create_stores_with_or_without_guild() {
+    check(&[], "CHANNEL_CREATE", TEXT, None, &[("channel:1:3", TEXT)]);
+    check(
+        &[("channel:1:3", HIDDEN)],
+        "CHANNEL_CREATE",
+        TEXT,
+        None,
+        &[("channel:1:3", TEXT)],
+    );
+    check(
+        &[],
+        "THREAD_CREATE",
+        THREAD,
+        None,
+        &[("channel:1:4", THREAD)],
+    );
+    let private = r#"{"id":"3","type":1}"#;
+    check(
+        &[],
+        "CHANNEL_CREATE",
+        private,
+        None,
+        &[("channel:3", private)],
+    );
+}
+
+#[test]
+fn update_merges_or_stores_a_whole_object() {
+    check(
+        &[("channel:1:3", TEXT)],
+        "CHANNEL_UPDATE",
+        r#"{"id":"3","guild_id":"1","topic":null}"#,
+        Some(TEXT),
+        &[(
+            "channel:1:3",
+            r#"{"id":"3","type":0,"guild_id":"1","name":"a","topic":null}"#,
+        )],
+    );
+    check(
+        &[],
+        "THREAD_UPDATE",
+        THREAD,
+        None,
+        &[("channel:1:4", THREAD)],
+    );
+    check(
+        &[],
+        "CHANNEL_UPDATE",
+        r#"{"id":"3","guild_id":"1","topic":null}"#,
+        None,
+        &[],
+    );
+}
+
+#[test]
+fn nothing_lingers_between_hidden_and_visible() {
+    check(
+        &[("channel:1:3", TEXT)],
+        "CHANNEL_UPDATE",
+        HIDDEN,
+        Some(TEXT),
+        &[("channel:1:3", HIDDEN)],
+    );
+    check(
+        &[("channel:1:3", HIDDEN)],
+        "CHANNEL_UPDATE",
+        TEXT,
+        Some(HIDDEN),
+        &[("channel:1:3", TEXT)],
+    );
+}
+
+#[test]
+fn delete_takes_messages_and_threads_along() {
+    check(
+        &[
+            ("channel:1:3", TEXT),
+            ("channel:1:4", THREAD),
+            ("channel:1:5", OTHER),
+            ("channel:1:6", IN_CATEGORY),
+            ("message:3:1", "{}"),
+            ("message:4:1", "{}"),
+            ("message:5:1", "{}"),
+        ],
+        "CHANNEL_DELETE",
+        r#"{"id":"3","guild_id":"1"}"#,
+        Some(TEXT),
+        &[
+            ("channel:1:5", OTHER),
+            ("channel:1:6", IN_CATEGORY),
+            ("message:5:1", "{}"),
+        ],
+    );
+    check(
+        &[("channel:1:4", THREAD), ("message:4:1", "{}")],
+        "THREAD_DELETE",
+        r#"{"id":"4","guild_id":"1"}"#,
+        Some(THREAD),
+        &[],
+    );
+}
+
+#[test]
+fn single_fields_are_set_on_cached_channels_only() {
+    let old = r#"{"id":"3","status":"a"}"#;
+    for (name, data, after) in [
+        (
+            "CHANNEL_PINS_UPDATE",
+            r#"{"guild_id":"1","channel_id":"3","last_pin_timestamp":null}"#,
+            r#"{"id":"3","status":"a","last_pin_timestamp":null}"#,
+        ),
+        (
+            "CHANNEL_PINS_UPDATE",
+            r#"{"guild_id":"1","channel_id":"3"}"#,
+            old,
+        ),
+        (
+            "VOICE_CHANNEL_STATUS_UPDATE",
+            r#"{"guild_id":"1","id":"3","status":"b"}"#,
+            r#"{"id":"3","status":"b"}"#,
+        ),
+        (
+            "VOICE_CHANNEL_START_TIME_UPDATE",
+            r#"{"guild_id":"1","id":"3","voice_start_time":17}"#,
+            r#"{"id":"3","status":"a","voice_start_time":17}"#,
+        ),
+        (
+            "THREAD_MEMBER_UPDATE",
+            r#"{"id":"3","guild_id":"1","user_id":"7"}"#,
+            r#"{"id":"3","status":"a","member":{"id":"3","user_id":"7"}}"#,
+        ),
+        (
+            "THREAD_MEMBERS_UPDATE",
+            r#"{"id":"3","guild_id":"1","member_count":2}"#,
+            r#"{"id":"3","status":"a","member_count":2}"#,
+        ),
+    ] {
+        check(
+            &[("channel:1:3", old)],
+            name,
+            data,
+            Some(old),
+            &[("channel:1:3", after)],
+        );
+        check(&[], name, data, None, &[]);
+    }
+}
+
+#[test]
+fn list_sync_replaces_the_threads_of_the_named_parents() {
+    let before = [
+        ("channel:1:3", TEXT),
+        ("channel:1:4", THREAD),
+        ("channel:1:5", OTHER),
+        ("message:4:1", "{}"),
+    ];
+    let new = r#"{"id":"8","type":11,"parent_id":"3","guild_id":"1"}"#;
+    check(
+        &before,
+        "THREAD_LIST_SYNC",
+        &format!(r#"{{"guild_id":"1","channel_ids":["3"],"threads":[{new}]}}"#),
+        None,
+        &[
+            ("channel:1:3", TEXT),
+            ("channel:1:5", OTHER),
+            ("channel:1:8", new),
+        ],
+    );
+    check(
+        &before,
+        "THREAD_LIST_SYNC",
+        r#"{"guild_id":"1","threads":[]}"#,
+        None,
+        &[("channel:1:3", TEXT)],
+    );
+}

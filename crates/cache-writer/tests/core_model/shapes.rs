@@ -1,0 +1,136 @@
+//! Payloads that are not what they should be.
+
+use cache_writer::core::{
+    event::Unusable,
+    plan::{Note, Outcome},
+    settings::Settings,
+};
+
+use super::{
+    generate::NAMES,
+    writer::{Dispatch, Writer},
+};
+
+fn deliver(settings: Settings, name: &str, data: &str) -> (Writer, Outcome) {
+    let mut writer = Writer::new(settings);
+    let outcome = writer.deliver(&[Dispatch::new(name, data)], 1).remove(0).1;
+    (writer, outcome)
+}
+
+#[test]
+fn what_is_wrong_is_told() {
+    for (name, data, expected) in [
+        ("MESSAGE_CREATE", "null", Unusable::NotAnObject),
+        ("MESSAGE_CREATE", "[]", Unusable::NotAnObject),
+        ("MESSAGE_CREATE", "{\"id\":", Unusable::NotAnObject),
+        (
+            "MESSAGE_CREATE",
+            r#"{"id":"1"}"#,
+            Unusable::Missing("channel_id"),
+        ),
+        (
+            "MESSAGE_CREATE",
+            r#"{"id":null,"channel_id":"2"}"#,
+            Unusable::Missing("id"),
+        ),
+        (
+            "MESSAGE_CREATE",
+            r#"{"id":"x","channel_id":"2"}"#,
+            Unusable::WrongType("id"),
+        ),
+        (
+            "MESSAGE_CREATE",
+            r#"{"id":1.5,"channel_id":"2"}"#,
+            Unusable::WrongType("id"),
+        ),
+        (
+            "CHANNEL_UPDATE",
+            r#"{"id":"1","guild_id":[]}"#,
+            Unusable::WrongType("guild_id"),
+        ),
+        (
+            "GUILD_CREATE",
+            r#"{"id":"1","roles":"all"}"#,
+            Unusable::WrongType("roles"),
+        ),
+        (
+            "GUILD_MEMBER_ADD",
+            r#"{"guild_id":"1","user":7}"#,
+            Unusable::WrongType("user"),
+        ),
+        (
+            "READY",
+            r#"{"user":{"id":"1"}}"#,
+            Unusable::Missing("guilds"),
+        ),
+    ] {
+        let (writer, outcome) = deliver(Settings::default(), name, data);
+        assert_eq!(
+            outcome.note,
+            Some(Note::Unusable(expected)),
+            "{name} {data}"
+        );
+        assert_eq!(outcome.old, None);
+        assert!(writer.store.strings.is_empty(), "{name} {data}");
+    }
+}
+
+#[test]
+fn every_event_with_a_rule_tells_an_empty_payload_and_the_others_do_not_look() {
+    let without_rule = [
+        "RESUMED",
+        "GUILD_BAN_ADD",
+        "TYPING_START",
+        "MESSAGE_REACTION_ADD",
+        "INVENTED_TOMORROW",
+    ];
+    for name in NAMES {
+        let (_, outcome) = deliver(Settings::default(), name, "{}");
+        // A voice state outside a guild is fine, and is not cached.
+        let silent = without_rule.contains(&name) || name == "VOICE_STATE_UPDATE";
+        assert_eq!(outcome.note.is_none(), silent, "{name}");
+    }
+    assert_eq!(
+        deliver(Settings::default(), "TYPING_START", "nonsense").1,
+        Outcome::default()
+    );
+}
+
+#[test]
+fn ids_may_be_numbers() {
+    let data = r#"{"id":8,"channel_id":3}"#;
+    let (writer, _) = deliver(Settings::default(), "MESSAGE_CREATE", data);
+    assert_eq!(writer.store.strings["message:3:8"], data);
+}
+
+#[test]
+fn what_stands_in_the_cache_and_is_no_object_counts_as_nothing() {
+    for cached in ["", "7", "{\"id\":", "[]", "{} {}"] {
+        for (name, data) in [
+            ("MESSAGE_DELETE", r#"{"id":"8","channel_id":"3"}"#),
+            ("MESSAGE_DELETE_BULK", r#"{"ids":["8"],"channel_id":"3"}"#),
+            ("MESSAGE_UPDATE", r#"{"id":"8","channel_id":"3"}"#),
+        ] {
+            let mut writer = Writer::default();
+            writer
+                .store
+                .strings
+                .insert("message:3:8".to_owned(), cached.to_owned());
+            let outcome = writer.deliver(&[Dispatch::new(name, data)], 1).remove(0).1;
+            assert_eq!(outcome, Outcome::default(), "{name} over {cached}");
+        }
+    }
+}
+
+#[test]
+fn without_a_cache_events_pass() {
+    let settings = Settings {
+        enabled: false,
+        ..Settings::default()
+    };
+    for name in NAMES {
+        let (writer, outcome) = deliver(settings.clone(), name, r#"{"id":"1"}"#);
+        assert_eq!(outcome, Outcome::default());
+        assert!(writer.store.strings.is_empty());
+    }
+}

@@ -1,0 +1,198 @@
+//! What the shell does with the core, without the I/O.
+
+use std::collections::{BTreeMap, HashMap};
+
+use cache_writer::core::{
+    entity::{Entity, Index},
+    event::Event,
+    layout::{self, dispatch, index},
+    plan::{self, Outcome, Write},
+    purge::Purge,
+    settings::Settings,
+    snapshot::Snapshot,
+};
+use serde_json::Value;
+
+use super::store::Store;
+
+/// A dispatch as it would come in a frame.
+#[derive(Clone, Debug)]
+pub(crate) struct Dispatch {
+    pub(crate) session: String,
+    pub(crate) seq: u64,
+    pub(crate) shard: u32,
+    pub(crate) name: String,
+    pub(crate) data: String,
+}
+
+impl Dispatch {
+    /// An event of shard 0 where order and session do not matter.
+    pub(crate) fn new(name: &str, data: &str) -> Self {
+        let (session, name, data) = ("s".to_owned(), name.to_owned(), data.to_owned());
+        Self {
+            session,
+            seq: 1,
+            shard: 0,
+            name,
+            data,
+        }
+    }
+
+    pub(crate) fn event(&self) -> Event<'_> {
+        Event::new(
+            &self.session,
+            self.seq,
+            (self.shard, SHARDS),
+            &self.name,
+            &self.data,
+        )
+    }
+}
+
+pub(crate) const SHARDS: u32 = 2;
+
+#[derive(Debug, Default)]
+pub(crate) struct Writer {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    applied: HashMap<u32, (String, u64)>,
+}
+
+impl Writer {
+    pub(crate) fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            ..Self::default()
+        }
+    }
+
+    /// Applies events in batches of at most `batch`; those that have been applied before are
+    /// dropped.
+    pub(crate) fn deliver(&mut self, dispatches: &[Dispatch], batch: usize) -> Vec<(u64, Outcome)> {
+        let fresh: Vec<&Dispatch> = dispatches.iter().filter(|d| !self.is_applied(d)).collect();
+        let events: Vec<Event<'_>> = fresh.iter().map(|dispatch| dispatch.event()).collect();
+        let mut rest = events.as_slice();
+        let mut outcomes = Vec::new();
+        while !rest.is_empty() {
+            let size = plan::cut(&rest[..rest.len().min(batch)]);
+            assert!(size > 0, "a batch makes progress");
+            let (now, later) = rest.split_at(size);
+            outcomes.extend(now.iter().map(|event| event.seq).zip(self.apply(now)));
+            rest = later;
+        }
+        outcomes
+    }
+
+    fn is_applied(&self, dispatch: &Dispatch) -> bool {
+        self.applied
+            .get(&dispatch.shard)
+            .is_some_and(|(session, seq)| *session == dispatch.session && dispatch.seq <= *seq)
+    }
+
+    fn apply(&mut self, events: &[Event<'_>]) -> Vec<Outcome> {
+        let applied = self.applied.clone();
+        let session = |shard: u32| applied.get(&shard).map(|(session, _)| session.clone());
+        for purge in plan::purges(events, &self.settings, session) {
+            // Twice, as after a crash half-way.
+            self.purge(&purge);
+            self.purge(&purge);
+        }
+        let reads = plan::reads(events, &self.settings);
+        let mut snapshot = Snapshot::default();
+        self.read(&mut snapshot, &reads.entities);
+        for index in reads.indexes {
+            snapshot.insert_index(index, self.store.ids(index));
+        }
+        let further = plan::further_reads(events, &snapshot, &self.settings);
+        self.read(&mut snapshot, &further);
+        let plan = plan::plan(events, &snapshot, &self.settings);
+        assert!(
+            plan.writes.is_sorted_by(|a, b| a.entity() < b.entity()),
+            "one write each"
+        );
+        self.write(&plan.writes);
+        for event in events {
+            self.applied
+                .insert(event.shard, (event.session.to_owned(), event.seq));
+        }
+        plan.events
+    }
+
+    fn read(&self, snapshot: &mut Snapshot, entities: &[Entity]) {
+        for entity in entities {
+            let location = layout::location(*entity, self.settings.layouts);
+            snapshot.insert(*entity, self.store.read(&location));
+        }
+    }
+
+    fn purge(&mut self, purge: &Purge) {
+        for index in purge.indexes() {
+            for id in self.store.ids(index) {
+                let entity = index.entity(id).unwrap();
+                let location = layout::location(entity, self.settings.layouts);
+                let value = purge
+                    .needs_values()
+                    .then(|| self.store.read(&location))
+                    .flatten();
+                if purge.takes(entity, value.as_deref()) {
+                    if let Some(before) = Purge::before(entity) {
+                        self.purge(&before);
+                    }
+                    self.write(&[Write::Delete(entity)]);
+                }
+            }
+        }
+    }
+
+    pub(crate) fn write(&mut self, writes: &[Write]) {
+        for command in layout::commands(writes, &self.settings, 1_000) {
+            self.store.execute(command);
+        }
+    }
+
+    /// Asserts that indexes and keys of the dispatch layout say the same, and the counts too.
+    pub(crate) fn assert_indexed(&self) {
+        let mut counts: BTreeMap<String, i64> = BTreeMap::new();
+        let mut indexed = 0;
+        for key in self.store.strings.keys() {
+            let entity = dispatch::parse_key(key).unwrap();
+            let expiring = match entity {
+                Entity::Member { guild, .. } if self.settings.members_expire() => {
+                    Some(Index::ExpiringMembers { guild })
+                }
+                _ => None,
+            };
+            if let Some(index) = expiring.or(entity.index()) {
+                assert!(
+                    self.store.ids(index).contains(&entity.id()),
+                    "{key} is not indexed"
+                );
+                *counts
+                    .entry(entity.family().plural().to_owned())
+                    .or_default() += 1;
+                indexed += 1;
+            }
+        }
+        let ids: usize = self.store.sets.values().map(|set| set.len()).sum();
+        assert_eq!(
+            ids, indexed,
+            "an index points at nothing: {:?}",
+            self.store.sets
+        );
+        let mut counted = self.store.counts.clone();
+        counted.retain(|_, count| *count != 0);
+        assert_eq!(counted, counts);
+        for key in self.store.sets.keys() {
+            let index = index::parse_key(key).unwrap();
+            assert_eq!(index::key(index), *key);
+        }
+    }
+}
+
+/// The `old` of an outcome, parsed.
+pub(crate) fn old(outcome: &Outcome) -> Option<Value> {
+    outcome
+        .old
+        .as_deref()
+        .map(|text| serde_json::from_str(text).unwrap())
+}
