@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use dispatch_proto::codec::Encoding;
+use dispatch_proto::{codec::Encoding, rabbit::EVENTS_EXCHANGE};
 use dispatch_service::{
     amqp::AmqpLink,
     redis_link::RedisLink,
@@ -85,8 +85,15 @@ impl Config {
                 .collect()
         });
         let encoding = reader.checked(&SPECTACLES_ENCODING, Encoding::named);
-        let spectacles = reader
-            .optional(&SPECTACLES_EXCHANGE)
+        let exchange = reader.optional(&SPECTACLES_EXCHANGE);
+        if exchange.as_deref() == Some(EVENTS_EXCHANGE) {
+            // Spectacles clients assert a direct exchange; the name is taken by the topic exchange.
+            reader.problem(
+                &SPECTACLES_EXCHANGE,
+                format!("a name other than {EVENTS_EXCHANGE}"),
+            );
+        }
+        let spectacles = exchange
             .zip(encoding)
             .map(|(exchange, encoding)| SpectaclesConfig { exchange, encoding });
         let guild_log = read_guild_log(reader);

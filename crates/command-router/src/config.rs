@@ -1,0 +1,92 @@
+//! The router's settings.
+
+use std::time::Duration;
+
+use dispatch_proto::{codec::Encoding, rabbit::EVENTS_EXCHANGE};
+use dispatch_service::{
+    amqp::AmqpLink,
+    redis_link::RedisLink,
+    settings::{
+        Reader,
+        catalogue::{COMMAND_TTL, SPECTACLES_ENCODING, SPECTACLES_EXCHANGE},
+    },
+};
+
+/// Longest name of an exchange, in bytes: its queues' names, which end in a shard's number, are AMQP short strings.
+const LONGEST_EXCHANGE: usize = 200;
+
+/// The router's settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where RabbitMQ is.
+    pub amqp: AmqpLink,
+    /// Where Redis is.
+    pub redis: RedisLink,
+    /// How long a command may wait for its shard.
+    pub command_ttl: Duration,
+    /// Where Spectacles clients send, if they may.
+    pub spectacles: Option<Spectacles>,
+}
+
+/// The Spectacles side.
+#[derive(Clone, Debug)]
+pub struct Spectacles {
+    /// Name of the direct exchange.
+    pub exchange: String,
+    /// Encoding of messages whose content type names none.
+    pub encoding: Encoding,
+}
+
+impl Config {
+    /// Reads the settings; what is wrong is reported by [`Reader::finish`].
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let amqp = AmqpLink::read(reader);
+        let redis = RedisLink::read(reader);
+        let command_ttl = Duration::from_millis(reader.number(&COMMAND_TTL, 1..));
+        let encoding = reader
+            .checked(&SPECTACLES_ENCODING, Encoding::named)
+            .unwrap_or_default();
+        let exchange = reader.optional(&SPECTACLES_EXCHANGE);
+        let spectacles = exchange.map(|exchange| Spectacles { exchange, encoding });
+        if let Some(Spectacles { exchange, .. }) = &spectacles
+            && (exchange == EVENTS_EXCHANGE || exchange.len() > LONGEST_EXCHANGE)
+        {
+            let expected = format!(
+                "a name of at most {LONGEST_EXCHANGE} bytes, and not {EVENTS_EXCHANGE}, which is a topic exchange"
+            );
+            reader.problem(&SPECTACLES_EXCHANGE, expected);
+        }
+        Some(Self {
+            amqp: amqp?,
+            redis: redis?,
+            command_ttl,
+            spectacles,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn defaults_are_complete() {
+        let mut reader = Reader::of([]);
+        let config = Config::read(&mut reader).unwrap();
+        reader.finish().unwrap();
+        assert_eq!(config.command_ttl, Duration::from_secs(60));
+        assert!(config.spectacles.is_none());
+    }
+
+    #[test]
+    fn wrong_settings_are_reported() {
+        let mut reader = Reader::of([
+            ("COMMAND_TTL", "0"),
+            ("SPECTACLES_EXCHANGE", "gateway"),
+            ("SPECTACLES_ENCODING", "xml"),
+        ]);
+        Config::read(&mut reader);
+        let message = reader.finish().unwrap_err().to_string();
+        assert!(message.starts_with("3 wrong setting(s)"), "{message}");
+    }
+}

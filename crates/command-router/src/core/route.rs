@@ -1,0 +1,250 @@
+//! What to do with a message.
+
+use dispatch_proto::{
+    codec::{self, Encoding},
+    command::{Action, Command, Operation, Refusal},
+};
+
+/// Body of a command that sends nothing to Discord.
+const NO_PACKET: &str = "{}";
+
+/// Where a message came in, which says what form it has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// `gateway.send`.
+    Send,
+    /// The Spectacles exchange, routing key `SEND`.
+    SpectaclesSend,
+    /// The Spectacles exchange, the shard's number as routing key.
+    SpectaclesShard(u32),
+}
+
+/// What is needed of a message to decide about it.
+#[derive(Clone, Copy, Debug)]
+pub struct Message<'a> {
+    /// Where it came in.
+    pub source: Source,
+    /// Its body.
+    pub body: &'a [u8],
+    /// Its content type, if it has one.
+    pub content_type: Option<&'a str>,
+    /// Whether it names an address for the reply.
+    pub wants_reply: bool,
+}
+
+/// What to do with a message.
+#[derive(Debug)]
+pub enum Route {
+    /// Publish it to a shard's queue.
+    Forward(Forward),
+    /// Reply with the status of this shard.
+    Status(u32),
+    /// Keep it until the number of shards is known.
+    Wait,
+    /// Dead-letter it.
+    Refuse(Refusal),
+}
+
+/// A command on its way to its shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forward {
+    /// The shard.
+    pub shard: u32,
+    /// What the shard is to do.
+    pub operation: Operation,
+    /// The body to publish.
+    pub body: String,
+    /// Whether it is about a guild of another shard.
+    pub astray: bool,
+}
+
+/// Decides about a message.
+///
+/// `total` is the number of shards, `None` while it is unknown; what can be refused without it is refused all the same.
+/// `encoding` is that of Spectacles messages whose content type names none; `gateway.send` has always been JSON.
+#[must_use]
+pub fn route(message: &Message<'_>, total: Option<u32>, encoding: Encoding) -> Route {
+    match parse(message, encoding).and_then(|command| place(command, message, total)) {
+        Ok(route) => route,
+        Err(refusal) => Route::Refuse(refusal),
+    }
+}
+
+fn parse(message: &Message<'_>, encoding: Encoding) -> Result<Command, Refusal> {
+    if message.source == Source::Send {
+        return Command::parse(message.body);
+    }
+    let encoding = message
+        .content_type
+        .and_then(Encoding::of_content_type)
+        .unwrap_or(encoding);
+    let json = codec::decode(message.body, encoding)?;
+    match message.source {
+        Source::SpectaclesShard(shard) => Command::parse_packet(shard, &json),
+        Source::Send | Source::SpectaclesSend => Command::parse_spectacles(&json),
+    }
+}
+
+fn place(command: Command, message: &Message<'_>, total: Option<u32>) -> Result<Route, Refusal> {
+    if command.action == Action::Status && !message.wants_reply {
+        return Err(Refusal::NoReplyTo);
+    }
+    let Some(total) = total else {
+        return Ok(Route::Wait);
+    };
+    let shard = command.target.shard(total)?;
+    let astray = command.is_astray(total);
+    let (operation, body) = match command.action {
+        Action::Send(packet) => (Operation::Send, packet.into_json()),
+        Action::Reconnect => (Operation::Reconnect, NO_PACKET.to_owned()),
+        Action::Identify => (Operation::Identify, NO_PACKET.to_owned()),
+        Action::Status => return Ok(Route::Status(shard)),
+    };
+    Ok(Route::Forward(Forward {
+        shard,
+        operation,
+        body,
+        astray,
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PACKET: &str = r#"{"op":4,"d":{"guild_id":"41771983423143937","channel_id":null}}"#;
+
+    fn message(source: Source, body: &[u8]) -> Message<'_> {
+        Message {
+            source,
+            body,
+            content_type: None,
+            wants_reply: false,
+        }
+    }
+
+    fn forwarded(route: Route) -> Forward {
+        match route {
+            Route::Forward(forward) => forward,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn each_source_has_its_form() {
+        let send = format!(r#"{{"op":0,"shard":2,"data":{PACKET}}}"#);
+        let spectacles = format!(r#"{{"guild_id":"41771983423143937","packet":{PACKET}}}"#);
+        for (source, body) in [
+            (Source::Send, send.as_str()),
+            (Source::SpectaclesSend, &spectacles),
+            (Source::SpectaclesShard(2), PACKET),
+        ] {
+            let message = message(source, body.as_bytes());
+            let forward = forwarded(route(&message, Some(4), Encoding::Json));
+            let expected = Forward {
+                shard: 2,
+                operation: Operation::Send,
+                body: PACKET.to_owned(),
+                astray: false,
+            };
+            assert_eq!(forward, expected, "{source:?}");
+            assert!(matches!(route(&message, None, Encoding::Json), Route::Wait));
+            assert!(matches!(
+                route(&message, Some(1), Encoding::Json),
+                Route::Forward(Forward { shard: 0, .. })
+                    | Route::Refuse(Refusal::UnknownShard { .. })
+            ));
+        }
+    }
+
+    #[test]
+    fn the_content_type_wins_over_the_setting() {
+        for encoding in [Encoding::Json, Encoding::Etf, Encoding::MsgPack] {
+            let body = codec::encode(PACKET, encoding).unwrap();
+            for setting in [Encoding::Json, Encoding::Etf, Encoding::MsgPack] {
+                let message = Message {
+                    content_type: Some(encoding.content_type()),
+                    ..message(Source::SpectaclesShard(0), &body)
+                };
+                assert_eq!(forwarded(route(&message, Some(1), setting)).body, PACKET);
+            }
+            // No content type, or one that says nothing about the encoding.
+            for content_type in [None, Some("application/octet-stream")] {
+                let message = Message {
+                    content_type,
+                    ..message(Source::SpectaclesShard(0), &body)
+                };
+                assert_eq!(forwarded(route(&message, Some(1), encoding)).body, PACKET);
+            }
+        }
+    }
+
+    #[test]
+    fn ids_from_etf_may_be_integers() {
+        let json = r#"{"guild_id":41771983423143937,"packet":{"op":4,"d":{"guild_id":41771983423143937}}}"#;
+        let body = codec::encode(json, Encoding::Etf).unwrap();
+        let forward = forwarded(route(
+            &message(Source::SpectaclesSend, &body),
+            Some(4),
+            Encoding::Etf,
+        ));
+        assert_eq!(forward.shard, 2);
+    }
+
+    #[test]
+    fn operations_carry_no_packet() {
+        for (op, operation) in [(1, Operation::Reconnect), (2, Operation::Identify)] {
+            let body = format!(r#"{{"op":{op},"shard":3}}"#);
+            let forward = forwarded(route(
+                &message(Source::Send, body.as_bytes()),
+                Some(4),
+                Encoding::Json,
+            ));
+            assert_eq!((forward.shard, forward.operation), (3, operation));
+            assert_eq!(forward.body, "{}");
+        }
+    }
+
+    #[test]
+    fn a_status_needs_an_address() {
+        let mut message = message(Source::Send, br#"{"op":3,"shard":1}"#);
+        assert!(matches!(
+            route(&message, None, Encoding::Json),
+            Route::Refuse(Refusal::NoReplyTo)
+        ));
+        message.wants_reply = true;
+        assert!(matches!(
+            route(&message, Some(2), Encoding::Json),
+            Route::Status(1)
+        ));
+        assert!(matches!(
+            route(&message, Some(1), Encoding::Json),
+            Route::Refuse(Refusal::UnknownShard { shard: 1, total: 1 })
+        ));
+    }
+
+    #[test]
+    fn bad_messages_are_refused_before_the_shards_are_known() {
+        for source in [
+            Source::Send,
+            Source::SpectaclesSend,
+            Source::SpectaclesShard(0),
+        ] {
+            for body in [&b"{"[..], b"\xff", b"[]", br#"{"op":2}"#] {
+                let routed = route(&message(source, body), None, Encoding::Json);
+                assert!(matches!(routed, Route::Refuse(_)), "{source:?} {body:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_command_about_another_shards_guild_is_marked() {
+        let body = format!(r#"{{"op":0,"shard":1,"data":{PACKET}}}"#);
+        let forward = forwarded(route(
+            &message(Source::Send, body.as_bytes()),
+            Some(4),
+            Encoding::Json,
+        ));
+        assert_eq!((forward.shard, forward.astray), (1, true));
+    }
+}

@@ -1,0 +1,32 @@
+//! Takes commands from the bot, finds the shard, sends them on.
+//!
+//! Commands come from `gateway.send` and, if `SPECTACLES_EXCHANGE` is set, from `<exchange>:SEND` and `<exchange>:<shard>`.
+//! Each is checked and goes to `gateway:<shard>`, or to `gateway.dead` with the reason; it is acknowledged only after
+//! RabbitMQ has confirmed the one or the other. The parsers are [`dispatch_proto::command`], what is decided about a message
+//! is [`core`], which is pure; `shell` does the I/O.
+//!
+//! **Invariant: one router is active.** Commands of a shard keep their order only if one process takes them from the queue,
+//! and `gateway.send` can carry no single-active-consumer argument, because clients declare it bare. So the router consumes
+//! with the `exclusive` flag; the others stand by until its connection ends, and then one of them takes over. All its queues
+//! are consumed on one channel of the connection it publishes on: the right and the ability to publish end together.
+//! (RabbitMQ honours the flag on classic queues only: a virtual host whose default queue type is quorum must not be used
+//! with several routers.)
+//!
+//! **Invariant: at least once.** A command that was published but not acknowledged when the router or the broker died is
+//! published again, under the `message_id` that its sender gave it. Nothing else repeats, and nothing is lost.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod core;
+
+#[cfg(feature = "shell")]
+pub mod config;
+#[cfg(feature = "shell")]
+mod error;
+#[cfg(feature = "shell")]
+mod metrics;
+#[cfg(feature = "shell")]
+mod shell;
+
+#[cfg(feature = "shell")]
+pub use shell::App;

@@ -1,0 +1,20 @@
+//! The `command-router` binary.
+
+use std::process::ExitCode;
+
+use command_router::{App, config::Config};
+use dispatch_service::start::{Service, start};
+
+const SERVICE: Service = Service {
+    name: env!("CARGO_PKG_NAME"),
+    version: env!("CARGO_PKG_VERSION"),
+    about: env!("CARGO_PKG_DESCRIPTION"),
+    port: 8007,
+};
+
+fn main() -> ExitCode {
+    start(SERVICE, Config::read, async |config, surroundings| {
+        App::build(config, surroundings)?.run().await;
+        Ok(())
+    })
+}
