@@ -35,13 +35,16 @@ impl Health {
         condition
     }
 
-    /// Names of the conditions that are not met.
+    /// Names of the conditions that are not met. A service that has named none yet is still starting.
     #[must_use]
     pub fn missing(&self) -> Vec<Arc<str>> {
         let conditions = self
             .conditions
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
+        if conditions.is_empty() {
+            return vec!["start".into()];
+        }
         conditions
             .iter()
             .filter(|condition| !condition.is_met())
@@ -70,6 +73,7 @@ mod tests {
     #[test]
     fn ready_while_all_conditions_are_met() {
         let health = Health::default();
+        assert_eq!(health.missing(), [Arc::<str>::from("start")]);
         let (rabbit, redis) = (health.condition("rabbitmq"), health.condition("redis"));
         rabbit.set(true);
         assert_eq!(health.missing(), [Arc::<str>::from("redis")]);

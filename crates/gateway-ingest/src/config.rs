@@ -1,0 +1,299 @@
+//! The settings of gateway-ingest.
+
+use std::{fmt, time::Duration};
+
+use dispatch_service::{
+    amqp::AmqpLink,
+    redis_link::RedisLink,
+    settings::{
+        Reader,
+        catalogue::{
+            ACTIVITY_NAME, ACTIVITY_TYPE, BOT_TOKEN, BUFFER_BYTES, CLUSTERS, COMMAND_TTL,
+            DISCORD_API_URL, DISCORD_GATEWAY_URL, INTENTS, LARGE_THRESHOLD, LOG_CHANNEL,
+            PARTITIONS, RESUME, SHARDS_CONCURRENCY, SHARDS_END, SHARDS_START, SHARDS_TOTAL,
+            SHARDS_WAIT, STATUS,
+        },
+    },
+    topology::QueueType,
+};
+use twilight_gateway::Intents;
+use twilight_model::{
+    gateway::{
+        payload::outgoing::update_presence::UpdatePresencePayload,
+        presence::{Activity, ActivityType, MinimalActivity, Status},
+    },
+    id::{Id, marker::ChannelMarker},
+};
+
+/// Bytes that a semaphore can count; far more than anybody's memory on 64 bits.
+const MOST_BUFFER_BYTES: u32 = u32::MAX;
+
+/// All settings.
+#[derive(Clone, Debug)]
+pub struct Config {
+    pub(crate) rabbit: AmqpLink,
+    pub(crate) redis: RedisLink,
+    pub(crate) queue_type: QueueType,
+    pub(crate) partitions: u32,
+    pub(crate) discord: DiscordConfig,
+    pub(crate) shards: ShardsConfig,
+    pub(crate) resume: bool,
+    /// Bytes of received events that may be held.
+    pub(crate) buffer_bytes: u32,
+    /// How long a command without a deadline of its own may wait.
+    pub(crate) command_ttl: Duration,
+    pub(crate) log_channel: Option<Id<ChannelMarker>>,
+    /// Whether `CLUSTERS` is set, which has no effect.
+    pub(crate) clusters: bool,
+}
+
+/// Where Discord is, and what it is told.
+#[derive(Clone, Debug)]
+pub(crate) struct DiscordConfig {
+    pub(crate) token: Token,
+    pub(crate) api: ApiUrl,
+    pub(crate) gateway_url: Option<String>,
+    pub(crate) intents: Intents,
+    pub(crate) large_threshold: u64,
+    pub(crate) presence: UpdatePresencePayload,
+}
+
+/// Which shards there are, and how they identify.
+#[derive(Clone, Debug)]
+pub(crate) struct ShardsConfig {
+    pub(crate) start: u32,
+    /// The last one's number; `None` for the last there is.
+    pub(crate) end: Option<u32>,
+    /// `None`: ask Discord.
+    pub(crate) total: Option<u32>,
+    pub(crate) concurrency: Option<u32>,
+    /// Time between two identifies of one bucket.
+    pub(crate) wait: Duration,
+}
+
+/// A secret that no log shows.
+#[derive(Clone)]
+pub(crate) struct Token(pub(crate) String);
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
+    }
+}
+
+/// Host of the REST API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ApiUrl {
+    /// Host with port and path, without a scheme.
+    pub(crate) host: String,
+    /// `http` rather than `https`.
+    pub(crate) plain: bool,
+}
+
+impl Config {
+    /// Reads the settings; `None` if one is wrong, which `reader` then reports.
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        let rabbit = AmqpLink::read(reader);
+        let redis = RedisLink::read(reader);
+        let discord = discord(reader);
+        let shards = shards(reader);
+        let others = (
+            QueueType::read(reader),
+            reader.number(&PARTITIONS, 1..=1024),
+            reader.flag(&RESUME),
+            reader.number(&BUFFER_BYTES, 1_048_576..=MOST_BUFFER_BYTES),
+            Duration::from_millis(reader.number(&COMMAND_TTL, 1..)),
+            reader.optional_parsed(&LOG_CHANNEL),
+        );
+        let (queue_type, partitions, resume, buffer_bytes, command_ttl, log_channel) = others;
+        Some(Self {
+            rabbit: rabbit?,
+            redis: redis?,
+            queue_type,
+            partitions,
+            discord: discord?,
+            shards,
+            resume,
+            buffer_bytes,
+            command_ttl,
+            log_channel,
+            clusters: reader.optional(&CLUSTERS).is_some(),
+        })
+    }
+}
+
+fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
+    let token = reader.required(&BOT_TOKEN);
+    let api = reader.checked(&DISCORD_API_URL, api_url);
+    let gateway_url = match reader.optional(&DISCORD_GATEWAY_URL) {
+        Some(_) => reader.checked(&DISCORD_GATEWAY_URL, gateway_url),
+        None => None,
+    };
+    let intents = Intents::from_bits_retain(reader.number(&INTENTS, 0..));
+    let large_threshold = reader.number(&LARGE_THRESHOLD, 50..=250);
+    let presence = presence(reader);
+    Some(DiscordConfig {
+        token: Token(token),
+        api: api?,
+        gateway_url,
+        intents,
+        large_threshold,
+        presence: presence?,
+    })
+}
+
+fn shards(reader: &mut Reader) -> ShardsConfig {
+    ShardsConfig {
+        start: reader.number(&SHARDS_START, 0..),
+        end: reader.optional_parsed(&SHARDS_END),
+        total: match reader.text(&SHARDS_TOTAL).as_str() {
+            "auto" => None,
+            _ => Some(reader.number(&SHARDS_TOTAL, 1..)),
+        },
+        concurrency: reader
+            .optional(&SHARDS_CONCURRENCY)
+            .map(|_| reader.number(&SHARDS_CONCURRENCY, 1..)),
+        wait: Duration::from_secs(reader.number(&SHARDS_WAIT, 5..)),
+    }
+}
+
+fn presence(reader: &mut Reader) -> Option<UpdatePresencePayload> {
+    let status = reader.checked(&STATUS, |text| {
+        Some(match text {
+            "online" => Status::Online,
+            "idle" => Status::Idle,
+            "dnd" => Status::DoNotDisturb,
+            "invisible" => Status::Invisible,
+            "offline" => Status::Offline,
+            _ => return None,
+        })
+    });
+    let kind = ActivityType::from(reader.number::<u8>(&ACTIVITY_TYPE, 0..=5));
+    let activity = reader
+        .optional(&ACTIVITY_NAME)
+        .map(|name| activity(kind, name));
+    Some(UpdatePresencePayload {
+        activities: activity.into_iter().collect(),
+        afk: false,
+        since: None,
+        status: status?,
+    })
+}
+
+/// A custom activity shows its `state`; the others show their `name` (Discord, "Activity Object").
+fn activity(kind: ActivityType, name: String) -> Activity {
+    let state = (kind == ActivityType::Custom).then(|| name.clone());
+    let activity = MinimalActivity {
+        kind,
+        name,
+        url: None,
+    };
+    Activity {
+        state,
+        ..activity.into()
+    }
+}
+
+fn api_url(text: &str) -> Option<ApiUrl> {
+    let (host, plain) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
+        (Some(host), _) => (host, true),
+        (_, Some(host)) => (host, false),
+        _ => return None,
+    };
+    let host = host.trim_end_matches('/');
+    (!host.is_empty()).then(|| ApiUrl {
+        host: host.to_owned(),
+        plain,
+    })
+}
+
+/// A query or a trailing slash is cut: the client adds its own.
+fn gateway_url(text: &str) -> Option<String> {
+    let base = text.split('?').next()?.trim_end_matches('/');
+    let host = base.strip_prefix("ws://").or(base.strip_prefix("wss://"))?;
+    (!host.is_empty()).then(|| base.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'a>(
+        settings: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> (Option<Config>, String) {
+        let mut reader = Reader::of(settings);
+        let config = Config::read(&mut reader);
+        let problems = reader.finish().err().map(|error| error.to_string());
+        (config, problems.unwrap_or_default())
+    }
+
+    #[test]
+    fn the_token_is_all_that_is_needed() {
+        let (config, problems) = read([("BOT_TOKEN", "secret")]);
+        assert_eq!(problems, "");
+        let config = config.unwrap();
+        assert_eq!(config.shards.total, None);
+        assert!(config.discord.presence.activities.is_empty());
+        assert!(!format!("{config:?}").contains("secret"));
+        assert_eq!(config.discord.api.host, "discord.com");
+    }
+
+    #[test]
+    fn twilight_dispatchs_settings_are_understood() {
+        let (config, problems) = read([
+            ("BOT_TOKEN", "t"),
+            ("SHARDS_START", "1"),
+            ("SHARDS_END", "2"),
+            ("SHARDS_TOTAL", "4"),
+            ("SHARDS_CONCURRENCY", "1"),
+            ("SHARDS_WAIT", "6"),
+            ("CLUSTERS", "1"),
+            ("STATUS", "dnd"),
+            ("ACTIVITY_TYPE", "4"),
+            ("ACTIVITY_NAME", "hello"),
+            ("LOG_CHANNEL", "12345"),
+            ("DISCORD_GATEWAY_URL", "ws://127.0.0.1:9/?v=9"),
+            ("DISCORD_API_URL", "http://127.0.0.1:8/"),
+        ]);
+        assert_eq!(problems, "");
+        let config = config.unwrap();
+        assert_eq!(
+            (config.shards.start, config.shards.end, config.shards.total),
+            (1, Some(2), Some(4))
+        );
+        assert_eq!(config.shards.wait, Duration::from_secs(6));
+        assert_eq!(
+            config.discord.presence.activities[0].state.as_deref(),
+            Some("hello")
+        );
+        assert_eq!(
+            config.discord.gateway_url.as_deref(),
+            Some("ws://127.0.0.1:9")
+        );
+        let api = ApiUrl {
+            host: "127.0.0.1:8".to_owned(),
+            plain: true,
+        };
+        assert_eq!(config.discord.api, api);
+        assert_eq!(config.log_channel.map(Id::get), Some(12_345));
+    }
+
+    #[test]
+    fn wrong_values_are_all_reported() {
+        let wrong = [
+            ("SHARDS_TOTAL", "0"),
+            ("SHARDS_WAIT", "1"),
+            ("STATUS", "busy"),
+            ("ACTIVITY_TYPE", "9"),
+            ("LARGE_THRESHOLD", "1000"),
+            ("DISCORD_API_URL", "discord.com"),
+            ("DISCORD_GATEWAY_URL", "https://x"),
+            ("LOG_CHANNEL", "0"),
+            ("BUFFER_BYTES", "1"),
+        ];
+        let (_, problems) = read(wrong);
+        for (name, _) in wrong.into_iter().chain([("BOT_TOKEN", "")]) {
+            assert!(problems.contains(name), "{name} is not in {problems}");
+        }
+    }
+}

@@ -1,0 +1,9 @@
+//! The pure part of gateway-ingest: values in, values out. No I/O, no clock, no randomness, no logging, no client types.
+
+pub mod close;
+pub mod command;
+pub mod outbox;
+pub mod resume;
+pub mod schedule;
+pub mod shards;
+pub mod status;

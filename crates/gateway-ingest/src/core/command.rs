@@ -1,0 +1,268 @@
+//! Commands for a shard, as they lie in `gateway:<shard>`.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
+use thiserror::Error;
+
+/// Header that says what else than a packet to send a command is: `reconnect` or `identify`.
+pub const HEADER_OP: &str = "x-dispatch-op";
+/// Header with the time, in milliseconds of Unix time, after which a command must not be carried out any more.
+pub const HEADER_DEADLINE: &str = "x-dispatch-deadline";
+
+/// Largest packet that Discord takes, in bytes (Discord, "Sending Events"; beyond it the connection is closed with 4002).
+pub const MAX_PACKET: usize = 4096;
+
+/// Opcodes that a client may send: presence, voice state, request members, request soundboard sounds, request channel info.
+/// Identify, resume and heartbeat are the gateway service's own business.
+const ALLOWED: [u8; 5] = [3, 4, REQUEST_MEMBERS, 31, 43];
+
+/// Request guild members.
+pub const REQUEST_MEMBERS: u8 = 8;
+
+/// What a command asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Send a packet to Discord.
+    Send(Packet),
+    /// Close the connection and resume.
+    Reconnect,
+    /// Close the connection and identify anew.
+    Identify,
+}
+
+/// A packet to send to Discord.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Packet {
+    /// The client's own bytes.
+    pub text: String,
+    /// The gateway opcode.
+    pub opcode: u8,
+    /// The guild it is about, if it names one.
+    pub guild: Option<u64>,
+    /// Whether it asks for a guild's full member list.
+    pub full_list: bool,
+}
+
+/// Why a command is refused.
+#[derive(Debug, Error)]
+pub enum Refusal {
+    /// Beyond Discord's limit.
+    #[error("packet has {0} bytes, discord takes {MAX_PACKET}")]
+    TooLarge(usize),
+    /// Not text.
+    #[error("packet is not utf-8 text")]
+    NotText,
+    /// Not a gateway payload.
+    #[error("packet is not a gateway payload: {0}")]
+    NotAPacket(#[source] serde_json::Error),
+    /// An opcode that clients may not send.
+    #[error("opcode {0} can't be sent by a client; allowed are 3, 4, 8, 31 and 43")]
+    Opcode(u64),
+    /// An unknown [`HEADER_OP`].
+    #[error("header {HEADER_OP} is {0:?}, not reconnect or identify")]
+    UnknownOp(String),
+}
+
+/// Reads a command from its body and its [`HEADER_OP`].
+///
+/// The router has validated it already, but a Spectacles client may publish to the shard's queue directly.
+///
+/// # Errors
+///
+/// If it is not a packet that Discord takes, or the header is unknown.
+pub fn read(body: &[u8], op: Option<&str>) -> Result<Action, Refusal> {
+    match op {
+        None => packet(body).map(Action::Send),
+        Some("reconnect") => Ok(Action::Reconnect),
+        Some("identify") => Ok(Action::Identify),
+        Some(other) => Err(Refusal::UnknownOp(other.to_owned())),
+    }
+}
+
+fn packet(body: &[u8]) -> Result<Packet, Refusal> {
+    #[derive(Deserialize)]
+    struct Envelope<'a> {
+        op: u64,
+        #[serde(borrow, default)]
+        d: Option<&'a RawValue>,
+    }
+
+    if body.len() > MAX_PACKET {
+        return Err(Refusal::TooLarge(body.len()));
+    }
+    let text = str::from_utf8(body).map_err(|_| Refusal::NotText)?;
+    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(Refusal::NotAPacket)?;
+    let opcode = u8::try_from(envelope.op)
+        .ok()
+        .filter(|opcode| ALLOWED.contains(opcode))
+        .ok_or(Refusal::Opcode(envelope.op))?;
+    let subject = envelope
+        .d
+        .map(RawValue::get)
+        .map_or_else(Subject::default, subject);
+    Ok(Packet {
+        text: text.to_owned(),
+        opcode,
+        guild: subject.guild_id,
+        full_list: opcode == REQUEST_MEMBERS && subject.full_list,
+    })
+}
+
+#[derive(Default)]
+struct Subject {
+    guild_id: Option<u64>,
+    full_list: bool,
+}
+
+fn subject(data: &str) -> Subject {
+    #[derive(Deserialize)]
+    struct Data<'a> {
+        #[serde(default)]
+        guild_id: Value,
+        #[serde(borrow, default)]
+        query: Option<Cow<'a, str>>,
+        #[serde(default)]
+        limit: Value,
+    }
+
+    let Ok(data) = serde_json::from_str::<Data<'_>>(data) else {
+        return Subject::default();
+    };
+    Subject {
+        guild_id: snowflake(&data.guild_id),
+        full_list: data.query.is_some_and(|query| query.is_empty())
+            && data.limit.as_u64().unwrap_or(0) == 0,
+    }
+}
+
+/// An answer that a request came too soon: nothing more of this kind before `retry_after_ms` have passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RateLimited {
+    /// The opcode of the request.
+    pub opcode: u8,
+    /// The guild it was about.
+    pub guild: u64,
+    /// How long to wait, in milliseconds.
+    pub retry_after_ms: u64,
+}
+
+/// Reads the gateway payload of a RATE_LIMITED dispatch; `None` if it is not about a guild or can't be read.
+#[must_use]
+pub fn rate_limited(payload: &str) -> Option<RateLimited> {
+    #[derive(Deserialize)]
+    struct Payload {
+        d: Data,
+    }
+    #[derive(Deserialize)]
+    struct Data {
+        opcode: u8,
+        retry_after: f64,
+        meta: Meta,
+    }
+    #[derive(Deserialize)]
+    struct Meta {
+        guild_id: Value,
+    }
+
+    let Payload { d } = serde_json::from_str(payload).ok()?;
+    // A wait of more than an hour can't be meant; it would only fill the queue.
+    let seconds = d.retry_after.clamp(0.0, 3600.0);
+    Some(RateLimited {
+        opcode: d.opcode,
+        guild: snowflake(&d.meta.guild_id)?,
+        retry_after_ms: (seconds * 1000.0).ceil() as u64,
+    })
+}
+
+fn snowflake(value: &Value) -> Option<u64> {
+    match value {
+        Value::String(text) => text.parse().ok(),
+        Value::Number(number) => number.as_u64(),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn sent(body: &str) -> Packet {
+        match read(body.as_bytes(), None).unwrap() {
+            Action::Send(packet) => packet,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn packets_are_understood() {
+        let members = sent(r#"{"op":8,"d":{"guild_id":"7","query":"","limit":0}}"#);
+        assert_eq!(
+            (members.opcode, members.guild, members.full_list),
+            (8, Some(7), true)
+        );
+        let named = sent(r#"{"op":8,"d":{"guild_id":7,"query":"ab","limit":0}}"#);
+        assert_eq!((named.guild, named.full_list), (Some(7), false));
+        let some = sent(r#"{"op":8,"d":{"guild_id":7,"query":"","limit":5}}"#);
+        assert!(!some.full_list);
+        let ids = sent(r#"{"op":8,"d":{"guild_id":7,"user_ids":["1"],"limit":0}}"#);
+        assert!(!ids.full_list);
+        let presence = sent(r#"{"op":3, "d":{"status":"idle"} }"#);
+        assert_eq!(presence.text, r#"{"op":3, "d":{"status":"idle"} }"#);
+        assert_eq!(presence.guild, None);
+        assert_eq!(sent(r#"{"op":31}"#).guild, None);
+    }
+
+    #[test]
+    fn headers_decide_the_rest() {
+        assert_eq!(read(b"{}", Some("reconnect")).unwrap(), Action::Reconnect);
+        assert_eq!(read(b"", Some("identify")).unwrap(), Action::Identify);
+        assert!(matches!(read(b"{}", Some("x")), Err(Refusal::UnknownOp(_))));
+    }
+
+    #[test]
+    fn refusals_say_why() {
+        let reason = |body: &[u8]| read(body, None).unwrap_err().to_string();
+        assert!(reason(b"nonsense").starts_with("packet is not a gateway payload"));
+        assert!(reason(b"[]").starts_with("packet is not a gateway payload"));
+        assert!(reason(br#"{"op":"8"}"#).starts_with("packet is not a gateway payload"));
+        assert_eq!(reason(&[0xFF]), "packet is not utf-8 text");
+        for opcode in [0, 1, 2, 5, 6, 7, 9, 10, 11, 256, 4000] {
+            let text = format!(r#"{{"op":{opcode},"d":null}}"#);
+            assert!(reason(text.as_bytes()).starts_with(&format!("opcode {opcode} ")));
+        }
+        let large = format!(r#"{{"op":3,"d":"{}"}}"#, "x".repeat(MAX_PACKET));
+        assert!(reason(large.as_bytes()).starts_with("packet has 4"));
+        let largest = format!(r#"{{"op":3,"d":"{}"}}"#, "x".repeat(MAX_PACKET - 15));
+        assert_eq!(largest.len(), MAX_PACKET);
+        assert!(read(largest.as_bytes(), None).is_ok());
+    }
+
+    #[test]
+    fn rate_limit_answers_are_read() {
+        let payload = r#"{"t":"RATE_LIMITED","s":1,"op":0,"d":{"opcode":8,"retry_after":1.5,"meta":{"guild_id":"9","nonce":"x"}}}"#;
+        let expected = RateLimited {
+            opcode: 8,
+            guild: 9,
+            retry_after_ms: 1500,
+        };
+        assert_eq!(rate_limited(payload), Some(expected));
+        assert_eq!(
+            rate_limited(r#"{"d":{"opcode":8,"retry_after":1,"meta":{}}}"#),
+            None
+        );
+        assert_eq!(rate_limited("{"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in prop::collection::vec(any::<u8>(), 0..100), text in r#"\{"op":[0-9]{1,3},"d":.{0,20}\}"#) {
+            let _ = read(&body, None);
+            let _ = read(text.as_bytes(), None);
+            let _ = rate_limited(&text);
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Which stored session a shard may resume.
+
+use std::collections::HashMap;
+
+use dispatch_proto::session::SessionRecord;
+use serde::Deserialize;
+
+/// What Redis holds about sessions, as text.
+#[derive(Clone, Debug, Default)]
+pub struct Stored {
+    /// The shard's field of `dispatch:sessions`.
+    pub own: Option<String>,
+    /// `gateway_sessions` as it was before this process started: ours (an array), or twilight-dispatch's.
+    pub shared: Option<String>,
+    /// `gateway_shards` as it was before this process started.
+    pub total: Option<u32>,
+}
+
+/// The session that `shard` of `total` may resume; `None` if there is none.
+///
+/// A session can only be resumed under the shard total that it was identified with (Discord, "Sharding"). A record without a
+/// total, which twilight-dispatch wrote, counts as one of `gateway_shards`.
+#[must_use]
+pub fn resumable(stored: &Stored, shard: u32, total: u32) -> Option<SessionRecord> {
+    let own = stored
+        .own
+        .as_deref()
+        .and_then(|text| serde_json::from_str::<SessionRecord>(text).ok());
+    let shared = || shared_record(stored.shared.as_deref()?, shard);
+    let record = own.or_else(shared)?;
+    let recorded_total = match record.shards_total {
+        0 => stored.total,
+        known => Some(known),
+    };
+    let fits =
+        record.shard == shard && recorded_total == Some(total) && !record.session_id.is_empty();
+    fits.then_some(SessionRecord {
+        shards_total: total,
+        ..record
+    })
+}
+
+/// twilight-dispatch's record: an object from the shard's number to this.
+#[derive(Deserialize)]
+struct Older {
+    session_id: String,
+    sequence: u64,
+    #[serde(default)]
+    resume_url: Option<String>,
+}
+
+fn shared_record(text: &str, shard: u32) -> Option<SessionRecord> {
+    if let Ok(records) = serde_json::from_str::<Vec<SessionRecord>>(text) {
+        return records.into_iter().find(|record| record.shard == shard);
+    }
+    let mut records: HashMap<String, Older> = serde_json::from_str(text).ok()?;
+    let older = records.remove(&shard.to_string())?;
+    Some(SessionRecord {
+        shard,
+        session_id: older.session_id,
+        resume_url: older.resume_url.unwrap_or_default(),
+        sequence: older.sequence,
+        shards_total: 0,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn stored(own: Option<&str>, shared: Option<&str>, total: Option<u32>) -> Stored {
+        Stored {
+            own: own.map(str::to_owned),
+            shared: shared.map(str::to_owned),
+            total,
+        }
+    }
+
+    fn found(stored: &Stored) -> Option<(String, u64)> {
+        resumable(stored, 1, 2).map(|record| (record.session_id, record.sequence))
+    }
+
+    #[test]
+    fn own_record_wins_over_the_shared_one() {
+        let own =
+            r#"{"shard":1,"session_id":"a","resume_url":"ws://x","sequence":5,"shards_total":2}"#;
+        let shared = r#"[{"shard":1,"session_id":"b","sequence":3,"shards_total":2}]"#;
+        let both = stored(Some(own), Some(shared), None);
+        assert_eq!(found(&both), Some(("a".to_owned(), 5)));
+        let shared_only = stored(None, Some(shared), None);
+        assert_eq!(found(&shared_only), Some(("b".to_owned(), 3)));
+        let broken_own = stored(Some("{"), Some(shared), None);
+        assert_eq!(found(&broken_own), Some(("b".to_owned(), 3)));
+    }
+
+    #[test]
+    fn twilight_dispatchs_map_is_understood() {
+        let map = r#"{"0":{"session_id":"x","sequence":1},"1":{"session_id":"y","sequence":9}}"#;
+        assert_eq!(
+            found(&stored(None, Some(map), Some(2))),
+            Some(("y".to_owned(), 9))
+        );
+        assert_eq!(found(&stored(None, Some(map), Some(4))), None);
+        assert_eq!(found(&stored(None, Some(map), None)), None);
+    }
+
+    #[test]
+    fn another_total_or_nonsense_is_not_resumed() {
+        let other = r#"{"shard":1,"session_id":"a","sequence":5,"shards_total":4}"#;
+        assert_eq!(found(&stored(Some(other), None, Some(2))), None);
+        let empty = r#"{"shard":1,"session_id":"","sequence":5,"shards_total":2}"#;
+        assert_eq!(found(&stored(Some(empty), None, Some(2))), None);
+        assert_eq!(found(&stored(None, Some("nonsense"), Some(2))), None);
+        assert_eq!(found(&Stored::default()), None);
+    }
+}

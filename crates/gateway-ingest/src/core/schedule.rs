@@ -1,0 +1,290 @@
+//! In which order and when a shard's commands go out.
+//!
+//! Presence and voice updates must not starve behind a thousand member requests: there are two classes that take turns, each
+//! in order. Requests for a full member list of the same guild stay 30 s apart (Discord, "Request Guild Members"), and what
+//! Discord answered with RATE_LIMITED waits as long as it said; others pass meanwhile.
+//!
+//! How many sends a minute there may be is not decided here: the connection's own rate limiter knows, heartbeats included.
+
+use std::collections::{HashMap, VecDeque};
+
+use super::command::{Action, Packet};
+
+/// Time between two requests for the full member list of one guild, in milliseconds.
+const FULL_LIST_INTERVAL: u64 = 30_000;
+
+/// The commands of one shard that wait. `T` is what the caller wants back with each.
+///
+/// Times are milliseconds of Unix time, handed in.
+#[derive(Debug)]
+pub struct Schedule<T> {
+    classes: [VecDeque<Waiting<T>>; 2],
+    /// The class whose turn it is.
+    turn: usize,
+    /// Not later than the earliest deadline of all that wait.
+    earliest_deadline: u64,
+    /// When the next full member list of a guild may be asked for.
+    full_lists: HashMap<u64, u64>,
+    /// Until when requests of an opcode for a guild must wait.
+    limited: HashMap<(u8, u64), u64>,
+}
+
+#[derive(Debug)]
+struct Waiting<T> {
+    action: Action,
+    deadline: u64,
+    tag: T,
+}
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Step<T> {
+    /// Carry out this command.
+    HandOver(Action, T),
+    /// This command's time is over: it becomes a dead letter.
+    Expired(T),
+    /// Nothing until this time, or until something changes.
+    Wait(Option<u64>),
+}
+
+impl<T> Default for Schedule<T> {
+    fn default() -> Self {
+        Self {
+            classes: [VecDeque::new(), VecDeque::new()],
+            turn: 0,
+            earliest_deadline: u64::MAX,
+            full_lists: HashMap::new(),
+            limited: HashMap::new(),
+        }
+    }
+}
+
+impl<T> Schedule<T> {
+    /// Adds a command.
+    pub fn push(&mut self, action: Action, deadline: u64, tag: T) {
+        self.earliest_deadline = self.earliest_deadline.min(deadline);
+        self.classes[class(&action)].push_back(Waiting {
+            action,
+            deadline,
+            tag,
+        });
+    }
+
+    /// Forgets all that wait; what Discord limits stays limited.
+    pub fn clear(&mut self) {
+        self.classes.iter_mut().for_each(VecDeque::clear);
+        self.earliest_deadline = u64::MAX;
+    }
+
+    /// Number of commands that wait.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.classes.iter().map(VecDeque::len).sum()
+    }
+
+    /// Whether nothing waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.classes.iter().all(VecDeque::is_empty)
+    }
+
+    /// Discord said that requests of `opcode` for `guild` must wait until `until`.
+    pub fn limit(&mut self, opcode: u8, guild: u64, until: u64) {
+        self.limited.insert((opcode, guild), until);
+    }
+
+    /// The next step. `ready`: the shard is connected and has room for a send.
+    pub fn next(&mut self, now: u64, ready: bool) -> Step<T> {
+        if self.is_empty() {
+            self.earliest_deadline = u64::MAX;
+            return Step::Wait(None);
+        }
+        if let Some(tag) = self.take_expired(now) {
+            return Step::Expired(tag);
+        }
+        let mut wake = self.earliest_deadline;
+        if ready {
+            for class in [self.turn, 1 - self.turn] {
+                match self.first_free(class, now) {
+                    Ok(waiting) => {
+                        self.turn = 1 - class;
+                        return Step::HandOver(waiting.action, waiting.tag);
+                    }
+                    Err(free_at) => wake = wake.min(free_at),
+                }
+            }
+        }
+        Step::Wait((wake != u64::MAX).then_some(wake))
+    }
+
+    fn take_expired(&mut self, now: u64) -> Option<T> {
+        if now < self.earliest_deadline {
+            return None;
+        }
+        let expired = self.classes.iter_mut().find_map(|class| {
+            let index = class.iter().position(|waiting| waiting.deadline <= now)?;
+            class.remove(index)
+        });
+        if expired.is_none() {
+            let deadlines = self
+                .classes
+                .iter()
+                .flatten()
+                .map(|waiting| waiting.deadline);
+            self.earliest_deadline = deadlines.min().unwrap_or(u64::MAX);
+        }
+        expired.map(|waiting| waiting.tag)
+    }
+
+    /// The first command of the class that may go now, or when the first one may.
+    fn first_free(&mut self, class: usize, now: u64) -> Result<Waiting<T>, u64> {
+        let mut free_at = u64::MAX;
+        for index in 0..self.classes[class].len() {
+            let Action::Send(packet) = &self.classes[class][index].action else {
+                return self.classes[class].remove(index).ok_or(u64::MAX);
+            };
+            let until = self.held_until(packet);
+            if until <= now {
+                if let (true, Some(guild)) = (packet.full_list, packet.guild) {
+                    self.full_lists.retain(|_, until| *until > now);
+                    self.full_lists.insert(guild, now + FULL_LIST_INTERVAL);
+                }
+                self.limited.retain(|_, until| *until > now);
+                return self.classes[class].remove(index).ok_or(u64::MAX);
+            }
+            free_at = free_at.min(until);
+        }
+        Err(free_at)
+    }
+
+    fn held_until(&self, packet: &Packet) -> u64 {
+        let Some(guild) = packet.guild else {
+            return 0;
+        };
+        let limited = self.limited.get(&(packet.opcode, guild));
+        let full_list = self.full_lists.get(&guild).filter(|_| packet.full_list);
+        limited.max(full_list).copied().unwrap_or(0)
+    }
+}
+
+/// What asks for data (which may be much) is in the second class, everything else in the first.
+fn class(action: &Action) -> usize {
+    match action {
+        Action::Send(Packet {
+            opcode: 8 | 31 | 43,
+            ..
+        }) => 1,
+        _ => 0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const FAR: u64 = 1_000_000_000;
+
+    fn send(opcode: u8, guild: u64, full_list: bool) -> Action {
+        Action::Send(Packet {
+            text: String::new(),
+            opcode,
+            guild: Some(guild),
+            full_list,
+        })
+    }
+
+    fn tags(schedule: &mut Schedule<u32>, now: u64) -> Vec<u32> {
+        std::iter::from_fn(|| match schedule.next(now, true) {
+            Step::HandOver(_, tag) => Some(tag),
+            _ => None,
+        })
+        .collect()
+    }
+
+    #[test]
+    fn classes_take_turns_in_order() {
+        let mut schedule = Schedule::default();
+        for tag in 0..4 {
+            schedule.push(send(8, u64::from(tag), false), FAR, tag);
+        }
+        schedule.push(send(4, 1, false), FAR, 10);
+        schedule.push(Action::Reconnect, FAR, 11);
+        assert_eq!(tags(&mut schedule, 0), [10, 0, 11, 1, 2, 3]);
+        assert_eq!(schedule.next(0, true), Step::Wait(None));
+    }
+
+    #[test]
+    fn full_lists_of_a_guild_stay_apart_and_others_pass() {
+        let mut schedule = Schedule::default();
+        schedule.push(send(8, 1, true), FAR, 0);
+        schedule.push(send(8, 1, true), FAR, 1);
+        schedule.push(send(8, 2, true), FAR, 2);
+        schedule.push(send(8, 1, false), FAR, 3);
+        assert_eq!(tags(&mut schedule, 5), [0, 2, 3]);
+        assert_eq!(schedule.next(5, true), Step::Wait(Some(30_005)));
+        assert_eq!(tags(&mut schedule, 30_005), [1]);
+    }
+
+    #[test]
+    fn discords_limit_is_honoured() {
+        let mut schedule = Schedule::default();
+        schedule.limit(8, 1, 700);
+        schedule.push(send(8, 1, false), FAR, 0);
+        schedule.push(send(4, 1, false), FAR, 1);
+        assert_eq!(tags(&mut schedule, 699), [1]);
+        assert_eq!(tags(&mut schedule, 700), [0]);
+    }
+
+    #[test]
+    fn what_waits_too_long_expires_even_if_the_shard_is_away() {
+        let mut schedule = Schedule::default();
+        schedule.push(Action::Identify, 50, 0);
+        schedule.push(send(8, 1, false), 20, 1);
+        assert_eq!(schedule.next(10, false), Step::Wait(Some(20)));
+        assert_eq!(schedule.next(20, false), Step::Expired(1));
+        assert_eq!(schedule.next(20, false), Step::Wait(Some(50)));
+        assert_eq!(schedule.next(50, true), Step::Expired(0));
+        assert!(schedule.is_empty());
+    }
+
+    proptest! {
+        /// Every command comes out once; the order within each class holds but for full lists; full lists stay apart.
+        #[test]
+        fn nothing_is_lost_or_reordered(
+            commands in prop::collection::vec((prop::sample::select(vec![3_u8, 4, 8, 31]), 0_u64..3, any::<bool>()), 1..60),
+            room in prop::collection::vec(any::<bool>(), 1..30),
+        ) {
+            let mut schedule = Schedule::default();
+            for (tag, (opcode, guild, full)) in commands.iter().enumerate() {
+                schedule.push(send(*opcode, *guild, *full && *opcode == 8), u64::MAX, tag);
+            }
+            let (mut now, mut out) = (0, Vec::new());
+            for ready in room.iter().cycle().take(100_000) {
+                match schedule.next(now, *ready) {
+                    Step::HandOver(_, tag) => out.push((now, tag)),
+                    Step::Expired(_) => prop_assert!(false, "expired"),
+                    Step::Wait(_) if schedule.is_empty() => break,
+                    Step::Wait(_) => now += 500,
+                }
+                if room.iter().all(|ready| !ready) { break; }
+            }
+            if room.iter().any(|ready| *ready) {
+                let mut all: Vec<_> = out.iter().map(|(_, tag)| *tag).collect();
+                all.sort_unstable();
+                prop_assert_eq!(all, (0..commands.len()).collect::<Vec<_>>());
+            }
+            let is_full = |tag: usize| commands[tag].0 == 8 && commands[tag].2;
+            for wanted in [true, false] {
+                let order: Vec<_> = out.iter().map(|(_, tag)| *tag)
+                    .filter(|tag| !is_full(*tag) && (commands[*tag].0 < 8) == wanted).collect();
+                prop_assert!(order.is_sorted());
+            }
+            for guild in 0..3 {
+                let times: Vec<_> = out.iter().filter(|(_, tag)| is_full(*tag) && commands[*tag].1 == guild).collect();
+                prop_assert!(times.windows(2).all(|pair| pair[1].0 - pair[0].0 >= FULL_LIST_INTERVAL && pair[0].1 < pair[1].1));
+            }
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What ends the process.
+
+use redis::RedisError;
+use thiserror::Error;
+use tokio::task::JoinError;
+
+use crate::core::shards::RangeError;
+
+/// Why gateway-ingest can't go on.
+#[derive(Debug, Error)]
+pub enum IngestError {
+    /// The REST API refuses the token.
+    #[error("discord refuses the token ({0}): check BOT_TOKEN")]
+    Unauthorized(u16),
+    /// The settings name shards that don't exist.
+    #[error(transparent)]
+    Shards(#[from] RangeError),
+    /// Discord closed a shard's connection for good.
+    #[error("shard {shard} was closed by discord with code {code}: {advice}")]
+    Closed {
+        /// The shard's number.
+        shard: u32,
+        /// Discord's close code.
+        code: u16,
+        /// The cause, and what to change.
+        advice: &'static str,
+    },
+    /// The Redis client refuses the address.
+    #[error("cannot use the redis address: {0}")]
+    Redis(#[from] RedisError),
+    /// A bug: a shard's task panicked.
+    #[error("a shard's task failed: {0}")]
+    Task(#[from] JoinError),
+}

@@ -1,0 +1,18 @@
+//! The `gateway-ingest` binary.
+
+use std::process::ExitCode;
+
+use dispatch_service::start::{Service, start};
+use gateway_ingest::{App, config::Config};
+
+fn main() -> ExitCode {
+    let service = Service {
+        name: env!("CARGO_PKG_NAME"),
+        version: env!("CARGO_PKG_VERSION"),
+        about: env!("CARGO_PKG_DESCRIPTION"),
+        port: 8005,
+    };
+    start(service, Config::read, async |config, surroundings| {
+        Ok(App::build(config, surroundings).run().await?)
+    })
+}

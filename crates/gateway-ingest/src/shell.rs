@@ -1,0 +1,236 @@
+//! The part of gateway-ingest that does I/O.
+
+mod book;
+mod claim;
+mod commands;
+mod context;
+mod desk;
+mod discord;
+mod identify;
+mod link;
+mod notices;
+mod shard;
+mod store;
+
+use std::{
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+    time::Duration,
+};
+
+use dispatch_service::{
+    health::{Condition, Health},
+    start::Surroundings,
+};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+use twilight_gateway::{Config as ShardConfig, ConfigBuilder};
+use twilight_model::gateway::{SessionStartLimit, connection_info::BotConnectionInfo};
+
+use crate::{
+    config::Config,
+    core::shards::{buckets, range},
+    error::IngestError,
+};
+use book::Book;
+use context::Context;
+use desk::Desk;
+use identify::IdentifyQueue;
+use link::Topology;
+use notices::Notices;
+
+/// Longest time for what is left to do after the shards have ended.
+const LAST_STEPS: Duration = Duration::from_millis(1500);
+
+/// What readiness depends on.
+#[derive(Debug)]
+pub(crate) struct Conditions {
+    rabbitmq: Condition,
+    redis: Condition,
+    shards: Condition,
+}
+
+impl Conditions {
+    pub(crate) fn new(health: &Health) -> Self {
+        Self {
+            rabbitmq: health.condition("rabbitmq"),
+            redis: health.condition("redis"),
+            shards: health.condition("shards"),
+        }
+    }
+}
+
+/// Holds the shards until `surroundings.stop`.
+pub(crate) async fn run(
+    config: Config,
+    surroundings: Surroundings,
+    conditions: Conditions,
+) -> Result<(), IngestError> {
+    let stop = surroundings.stop;
+    if config.clusters {
+        tracing::debug!("CLUSTERS has no effect: shards are tasks of one process");
+    }
+    let client = Arc::new(discord::client(&config.discord));
+    let redis = config.redis.manager()?;
+    // The manager would hide for long that Redis was never there.
+    if config
+        .redis
+        .connect_until(&conditions.redis, &stop)
+        .await
+        .is_none()
+    {
+        return Ok(());
+    }
+    let Some(info) = discord::gateway(&client, &stop).await? else {
+        return Ok(());
+    };
+    let total = config.shards.total.unwrap_or(info.shards);
+    let shards = range(config.shards.start, config.shards.end, total)?;
+    announce(&info.session_start_limit, total, shards.clone());
+
+    let topology = Topology {
+        partitions: config.partitions,
+        queue_type: config.queue_type,
+    };
+    let links = Links::open(&config, topology, conditions.rabbitmq);
+    let notices = Notices::start(client, config.log_channel);
+    let desk = Desk::start(links.publishing.clone(), shards.clone().count());
+    let context = Arc::new(Context {
+        instance: instance(),
+        total,
+        inherited: store::started(&redis).await,
+        topology,
+        publishing: links.publishing.clone(),
+        consuming: links.consuming.clone(),
+        redis,
+        book: Arc::new(Book::default()),
+        desk,
+        notices,
+        budget: Arc::new(Semaphore::new(config.buffer_bytes as usize)),
+        gateway: gateway(&config, info),
+        config,
+    });
+    shards.clone().for_each(|shard| context.book.enter(shard));
+    let stored = CancellationToken::new();
+    let keeper = store::keep(
+        context.clone(),
+        conditions.redis,
+        conditions.shards,
+        stored.clone(),
+    );
+    let keeper = tokio::spawn(keeper);
+
+    let result = hold(&context, shards, &stop).await;
+
+    stored.cancel();
+    let last_steps = async {
+        context.desk.finish().await;
+        let _ = keeper.await;
+        links.close().await;
+    };
+    if tokio::time::timeout(LAST_STEPS, last_steps).await.is_err() {
+        tracing::warn!(
+            "redis or rabbitmq did not answer in time: the newest sequences may not be stored"
+        );
+    }
+    result
+}
+
+/// Runs the shards. The first one that fails ends them all, the others resumably.
+async fn hold(
+    context: &Arc<Context>,
+    shards: impl Iterator<Item = u32>,
+    stop: &CancellationToken,
+) -> Result<(), IngestError> {
+    let stop = stop.child_token();
+    let mut tasks = JoinSet::new();
+    for shard in shards {
+        tasks.spawn(shard::run(context.clone(), shard, stop.clone()));
+    }
+    let mut result = Ok(());
+    while let Some(ended) = tasks.join_next().await {
+        if let Err(error) = ended.map_err(IngestError::from).flatten()
+            && result.is_ok()
+        {
+            tracing::error!(%error, "ending all shards");
+            result = Err(error);
+            stop.cancel();
+        }
+    }
+    result
+}
+
+/// The connections to RabbitMQ.
+struct Links {
+    publishing: link::Current,
+    consuming: link::Current,
+    keepers: [JoinHandle<()>; 2],
+    stop: CancellationToken,
+}
+
+impl Links {
+    fn open(config: &Config, topology: Topology, connected: Condition) -> Self {
+        let stop = CancellationToken::new();
+        let open = |name, connected| {
+            let (sender, current) = watch::channel(None);
+            let keeper = link::keep(
+                config.rabbit.clone(),
+                name,
+                topology,
+                connected,
+                sender,
+                stop.clone(),
+            );
+            (current, tokio::spawn(keeper))
+        };
+        let (publishing, publisher) = open("gateway-ingest events", connected);
+        let unnoticed = Health::default().condition("commands");
+        let (consuming, consumer) = open("gateway-ingest commands", unnoticed);
+        Self {
+            publishing,
+            consuming,
+            keepers: [publisher, consumer],
+            stop,
+        }
+    }
+
+    /// Closing gives the locks and the commands in hand back at once.
+    async fn close(self) {
+        self.stop.cancel();
+        for keeper in self.keepers {
+            let _ = keeper.await;
+        }
+    }
+}
+
+fn gateway(config: &Config, info: BotConnectionInfo) -> ShardConfig<IdentifyQueue> {
+    let limit = &info.session_start_limit;
+    let concurrency = buckets(u32::from(limit.max_concurrency), config.shards.concurrency);
+    let discord = &config.discord;
+    let url = discord.gateway_url.clone().unwrap_or(info.url);
+    ConfigBuilder::new(discord.token.0.clone(), discord.intents)
+        .large_threshold(discord.large_threshold)
+        .presence(discord.presence.clone())
+        .proxy_url(url.trim_end_matches('/').to_owned())
+        .queue(IdentifyQueue::new(concurrency, config.shards.wait, limit))
+        .build()
+}
+
+fn announce(limit: &SessionStartLimit, total: u32, shards: impl Iterator<Item = u32>) {
+    tracing::info!(
+        total,
+        shards = shards.count(),
+        max_concurrency = limit.max_concurrency,
+        identifies_left = limit.remaining,
+        "starting the shards"
+    );
+}
+
+/// A name that no other process has, nor this one after a restart.
+fn instance() -> String {
+    let random = RandomState::new().hash_one(std::process::id());
+    format!("{:x}-{random:016x}", context::unix_millis())
+}

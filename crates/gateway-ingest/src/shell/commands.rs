@@ -1,0 +1,120 @@
+//! Commands for a shard: from `gateway:<shard>` to the shard's task.
+
+use std::sync::Arc;
+
+use dispatch_proto::rabbit::shard_queue;
+use dispatch_service::{amqp::close_channel, backoff::Backoff, topology::declare_shard_queue};
+use futures_util::StreamExt as _;
+use lapin::{
+    Connection, Consumer,
+    message::Delivery,
+    options::{BasicConsumeOptions, BasicQosOptions},
+    types::{AMQPValue, FieldTable},
+};
+use tokio::sync::mpsc;
+
+use super::{claim::current, context::Context};
+use crate::core::command::{HEADER_DEADLINE, HEADER_OP};
+
+/// Commands of one shard in hand at a time.
+///
+/// More than the 1,000 member requests past which a voice join must be able to go: the queue itself has one order only, so what
+/// can be overtaken must be in hand. At most 4 KiB each: larger ones are rejected at once.
+pub(crate) const PREFETCH: u16 = 2048;
+/// Commands on their way to the shard's task.
+const HANDED: usize = 32;
+
+/// What the shard's task receives.
+#[derive(Debug)]
+pub(crate) enum Inbound {
+    /// A new consumer: RabbitMQ hands out again what was not acknowledged, so what is still in hand of the old one is void.
+    Anew,
+    /// A command.
+    Command(Box<Delivery>),
+}
+
+/// Consumes the shard's queue for as long as the receiver lives.
+pub(crate) fn consume(context: Arc<Context>, shard: u32) -> mpsc::Receiver<Inbound> {
+    let (sender, receiver) = mpsc::channel(HANDED);
+    tokio::spawn(async move {
+        let consuming = keep_consuming(&context, shard, &sender);
+        tokio::select! {
+            () = consuming => {}
+            () = sender.closed() => {}
+        }
+    });
+    receiver
+}
+
+async fn keep_consuming(context: &Context, shard: u32, sender: &mpsc::Sender<Inbound>) {
+    let mut backoff = Backoff::default();
+    loop {
+        let connection = current(context.consuming.clone()).await;
+        match subscribe(&connection, shard).await {
+            Ok((channel, consumer)) => {
+                backoff.reset();
+                if forward(consumer, sender).await.is_none() {
+                    return;
+                }
+                close_channel(&channel).await;
+            }
+            Err(error) => {
+                tracing::warn!(%error, shard, "cannot consume the shard's commands");
+            }
+        }
+        tokio::time::sleep(backoff.next_delay()).await;
+    }
+}
+
+async fn subscribe(
+    connection: &Connection,
+    shard: u32,
+) -> lapin::Result<(lapin::Channel, Consumer)> {
+    let channel = connection.create_channel().await?;
+    declare_shard_queue(&channel, shard).await?;
+    channel
+        .basic_qos(PREFETCH, BasicQosOptions::default())
+        .await?;
+    let consumer = channel
+        .basic_consume(
+            shard_queue(shard).into(),
+            "".into(),
+            BasicConsumeOptions::default(),
+            FieldTable::default(),
+        )
+        .await?;
+    Ok((channel, consumer))
+}
+
+/// Until the consumer ends; `None` if the shard's task has.
+async fn forward(mut consumer: Consumer, sender: &mpsc::Sender<Inbound>) -> Option<()> {
+    sender.send(Inbound::Anew).await.ok()?;
+    while let Some(Ok(delivery)) = consumer.next().await {
+        let command = Inbound::Command(Box::new(delivery));
+        sender.send(command).await.ok()?;
+    }
+    Some(())
+}
+
+/// The command's kind, if its header names one.
+pub(crate) fn op(delivery: &Delivery) -> Option<String> {
+    match header(delivery, HEADER_OP)? {
+        AMQPValue::LongString(text) => Some(text.to_string()),
+        AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
+        other => Some(format!("{other:?}")),
+    }
+}
+
+/// The command's deadline in milliseconds of Unix time, if its header has a usable one.
+pub(crate) fn deadline(delivery: &Delivery) -> Option<u64> {
+    match header(delivery, HEADER_DEADLINE)? {
+        AMQPValue::LongLongInt(millis) => u64::try_from(*millis).ok(),
+        AMQPValue::Timestamp(millis) => Some(*millis),
+        AMQPValue::LongString(text) => text.to_string().parse().ok(),
+        _ => None,
+    }
+}
+
+fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
+    delivery.properties.headers().as_ref()?.inner().get(name)
+}

@@ -1,0 +1,81 @@
+//! What all shards of the process share.
+
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use redis::aio::ConnectionManager;
+use tokio::sync::Semaphore;
+use twilight_gateway::{Config as ShardConfig, ConfigBuilder, Session};
+
+use dispatch_proto::session::SessionRecord;
+
+use super::{
+    book::Book,
+    desk::Desk,
+    identify::IdentifyQueue,
+    link::{Current, Topology},
+    notices::Notices,
+    store::Inherited,
+};
+use crate::config::Config;
+
+/// What all shards share.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) config: Config,
+    /// Name of this process in `dispatch:owners`, new at each start.
+    pub(crate) instance: String,
+    /// The number of shards of the bot.
+    pub(crate) total: u32,
+    /// What the public keys on Redis held before this process started.
+    pub(crate) inherited: Inherited,
+    pub(crate) topology: Topology,
+    /// Connection A: locks and frames.
+    pub(crate) publishing: Current,
+    /// Connection B: commands.
+    pub(crate) consuming: Current,
+    pub(crate) redis: ConnectionManager,
+    pub(crate) book: Arc<Book>,
+    pub(crate) desk: Desk,
+    pub(crate) notices: Notices,
+    /// One permit for each byte of received events that may be held.
+    pub(crate) budget: Arc<Semaphore>,
+    /// How the shards connect; without a session.
+    pub(crate) gateway: ShardConfig<IdentifyQueue>,
+}
+
+impl Context {
+    /// How a shard connects, resuming `record` if there is one.
+    pub(crate) fn shard_config(
+        &self,
+        record: Option<&SessionRecord>,
+    ) -> ShardConfig<IdentifyQueue> {
+        let mut builder = ConfigBuilder::from(self.gateway.clone());
+        if let Some(record) = record {
+            builder = builder.session(Session::new(record.sequence, record.session_id.clone()));
+            if !record.resume_url.is_empty() {
+                builder = builder.resume_url(record.resume_url.clone());
+            }
+        }
+        builder.build()
+    }
+
+    /// Bytes of received events that are held now.
+    pub(crate) fn buffered(&self) -> usize {
+        (self.config.buffer_bytes as usize).saturating_sub(self.budget.available_permits())
+    }
+}
+
+/// Time since the Unix epoch.
+pub(crate) fn unix_time() -> Duration {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default()
+}
+
+/// Milliseconds since the Unix epoch.
+pub(crate) fn unix_millis() -> u64 {
+    unix_time().as_millis() as u64
+}

@@ -1,0 +1,231 @@
+//! What is left to do about a command after its shard has decided: acknowledge it, answer its sender, or make it a dead letter.
+//!
+//! Tasks of their own, so that a slow RabbitMQ never keeps a shard from reading.
+
+use std::sync::Mutex;
+
+use dispatch_proto::rabbit::shard_queue;
+use dispatch_service::{
+    amqp::{DeadLetter, PublishError, Publisher},
+    backoff::Backoff,
+    topology::declare_dead,
+};
+use lapin::{BasicProperties, message::Delivery, options::BasicAckOptions};
+use tokio::{sync::mpsc, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+
+use super::{claim::current, commands::PREFETCH, link::Current};
+use crate::metrics;
+
+/// Replies that may wait for RabbitMQ; they are answers to people who wait, not events.
+const REPLIES: usize = 4096;
+
+/// Where shards hand in what is left to do.
+#[derive(Debug)]
+pub(crate) struct Desk {
+    acks: mpsc::Sender<Delivery>,
+    rejects: mpsc::Sender<Rejected>,
+    replies: mpsc::Sender<Reply>,
+    stop: CancellationToken,
+    tasks: Mutex<Vec<JoinHandle<()>>>,
+}
+
+#[derive(Debug)]
+struct Rejected {
+    delivery: Delivery,
+    shard: u32,
+    reason: String,
+}
+
+#[derive(Debug)]
+struct Reply {
+    shard: u32,
+    reply_to: String,
+    properties: BasicProperties,
+}
+
+impl Desk {
+    /// Starts the tasks. The broker hands out at most [`PREFETCH`] commands for each shard: so many may wait here.
+    pub(crate) fn start(publishing: Current, shards: usize) -> Self {
+        let capacity = shards.max(1) * usize::from(PREFETCH);
+        let (acks, ack_queue) = mpsc::channel(capacity);
+        let (rejects, reject_queue) = mpsc::channel(capacity);
+        let (replies, reply_queue) = mpsc::channel(REPLIES);
+        let stop = CancellationToken::new();
+        let tasks = vec![
+            tokio::spawn(acknowledge(ack_queue, stop.clone())),
+            tokio::spawn(reject(
+                reject_queue,
+                publishing.clone(),
+                acks.clone(),
+                stop.clone(),
+            )),
+            tokio::spawn(reply(reply_queue, publishing, stop.clone())),
+        ];
+        Self {
+            acks,
+            rejects,
+            replies,
+            stop,
+            tasks: Mutex::new(tasks),
+        }
+    }
+
+    /// The shard has carried out the command: acknowledged, and answered if its sender asked for it.
+    pub(crate) fn carried_out(&self, shard: u32, delivery: Delivery) {
+        let asked = delivery.properties.reply_to().clone();
+        if let (Some(reply_to), Some(id)) = (asked, delivery.properties.correlation_id().clone()) {
+            let properties = BasicProperties::default().with_correlation_id(id);
+            let reply = Reply {
+                shard,
+                reply_to: reply_to.as_str().to_owned(),
+                properties: properties.with_content_type("application/json".into()),
+            };
+            if self.replies.try_send(reply).is_err() {
+                metrics::reply_dropped();
+            }
+        }
+        // Full can't be: the queue holds as many as the broker hands out. Without an ack the command would come again.
+        if self.acks.try_send(delivery).is_err() {
+            tracing::error!(
+                shard,
+                "a command could not be acknowledged and may be sent again"
+            );
+        }
+    }
+
+    /// The command can't be carried out.
+    pub(crate) fn reject(&self, shard: u32, delivery: Delivery, reason: String) {
+        let rejected = Rejected {
+            delivery,
+            shard,
+            reason,
+        };
+        if self.rejects.try_send(rejected).is_err() {
+            tracing::error!(
+                shard,
+                "a rejected command could not be handed on and will come again"
+            );
+        }
+    }
+
+    /// Does what can be done at once, then ends.
+    pub(crate) async fn finish(&self) {
+        self.stop.cancel();
+        let tasks = std::mem::take(
+            &mut *self
+                .tasks
+                .lock()
+                .unwrap_or_else(std::sync::PoisonError::into_inner),
+        );
+        for task in tasks.into_iter().rev() {
+            let _ = task.await;
+        }
+    }
+}
+
+/// The next entry; after `stop`, only what is there already.
+async fn next<T>(queue: &mut mpsc::Receiver<T>, stop: &CancellationToken) -> Option<T> {
+    tokio::select! {
+        biased;
+        entry = queue.recv() => entry,
+        () = stop.cancelled() => None,
+    }
+}
+
+async fn acknowledge(mut acks: mpsc::Receiver<Delivery>, stop: CancellationToken) {
+    while let Some(delivery) = next(&mut acks, &stop).await {
+        // It fails when the channel has died: then the command comes again, which can't be helped.
+        if let Err(error) = delivery.ack(BasicAckOptions::default()).await {
+            tracing::debug!(%error, "a command's channel died before its ack");
+        }
+    }
+}
+
+async fn reject(
+    mut rejects: mpsc::Receiver<Rejected>,
+    publishing: Current,
+    acks: mpsc::Sender<Delivery>,
+    stop: CancellationToken,
+) {
+    let mut publisher = None;
+    while let Some(rejected) = next(&mut rejects, &stop).await {
+        let Rejected {
+            delivery,
+            shard,
+            reason,
+        } = rejected;
+        let mut backoff = Backoff::default();
+        let publish = async {
+            while let Err(error) =
+                dead_letter(&mut publisher, &publishing, &delivery, shard, &reason).await
+            {
+                publisher = None;
+                tracing::warn!(%error, "cannot publish a dead letter, trying again");
+                tokio::time::sleep(backoff.next_delay()).await;
+            }
+        };
+        if stop.run_until_cancelled(publish).await.is_none() {
+            return;
+        }
+        tracing::info!(shard, reason, "command rejected");
+        let _ = acks.send(delivery).await;
+    }
+}
+
+async fn dead_letter(
+    publisher: &mut Option<Publisher>,
+    publishing: &Current,
+    delivery: &Delivery,
+    shard: u32,
+    reason: &str,
+) -> Result<(), PublishError> {
+    let publisher = opened(publisher, publishing).await?;
+    let letter = DeadLetter {
+        source: &shard_queue(shard),
+        reason,
+    };
+    let properties = delivery.properties.clone();
+    publisher
+        .dead_letter(letter, properties, &delivery.data)
+        .await
+}
+
+async fn reply(mut replies: mpsc::Receiver<Reply>, publishing: Current, stop: CancellationToken) {
+    let mut publisher = None;
+    while let Some(reply) = next(&mut replies, &stop).await {
+        let body = format!(r#"{{"ok":true,"shard":{}}}"#, reply.shard);
+        let publish = async {
+            let publisher = opened(&mut publisher, &publishing).await?;
+            let properties = reply.properties.clone();
+            publisher
+                .publish("", &reply.reply_to, true, properties, body.as_bytes())
+                .await
+        };
+        match publish.await {
+            Ok(()) => {}
+            // Whoever asked is gone.
+            Err(PublishError::Unroutable) => metrics::reply_dropped(),
+            Err(error) => {
+                publisher = None;
+                metrics::reply_dropped();
+                tracing::debug!(%error, "a reply could not be sent");
+            }
+        }
+    }
+}
+
+async fn opened<'a>(
+    publisher: &'a mut Option<Publisher>,
+    publishing: &Current,
+) -> Result<&'a Publisher, PublishError> {
+    match publisher {
+        Some(publisher) => Ok(publisher),
+        None => {
+            let connection = current(publishing.clone()).await;
+            let opened = Publisher::open(&connection).await?;
+            declare_dead(opened.channel()).await?;
+            Ok(publisher.insert(opened))
+        }
+    }
+}
