@@ -152,7 +152,7 @@ fn settings<C>(
     read: impl FnOnce(&mut Reader) -> Option<C>,
 ) -> anyhow::Result<(C, Common)> {
     let mut reader = Reader::load(file.as_deref())?;
-    let filter = reader.checked(&RUST_LOG, |text| EnvFilter::try_new(text).ok());
+    let filter = reader.checked(&RUST_LOG, filter);
     let format = reader.checked(&LOG_FORMAT, |text| match text {
         "text" => Some(Format::Text),
         "json" => Some(Format::Json),
@@ -178,6 +178,17 @@ fn settings<C>(
     config
         .zip(common)
         .context("a setting is wrong without having been reported")
+}
+
+/// The filter of the setting. Unless it says otherwise, the AMQP client is silent about what the broker answers on a channel:
+/// a lock that another replica holds is no error, and what is one is logged by us.
+fn filter(text: &str) -> Option<EnvFilter> {
+    let quiet = if text.contains("lapin") {
+        ""
+    } else {
+        ",lapin=off"
+    };
+    EnvFilter::try_new(format!("{text}{quiet}")).ok()
 }
 
 fn arguments(service: Service) -> Command {

@@ -17,6 +17,7 @@ pub const MAX_PACKET: usize = 4096;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     json: String,
+    opcode: u8,
     guild: Option<u64>,
 }
 
@@ -52,11 +53,11 @@ impl Packet {
             envelope.op.ok_or(Refusal::Missing("the packet's op"))?,
             "the packet's op",
         )?;
-        match opcode {
-            3 | 4 | 8 | 31 | 43 => {}
+        let allowed = match opcode {
+            3 | 4 | 8 | 31 | 43 => opcode as u8,
             1 | 2 | 6 => return Err(Refusal::OwnOpcode(opcode)),
             _ => return Err(Refusal::Opcode(opcode)),
-        }
+        };
         if json.len() > MAX_PACKET {
             return Err(Refusal::TooLarge(json.len()));
         }
@@ -64,6 +65,7 @@ impl Packet {
         let guild = guild_of(opcode, data)?;
         Ok(Self {
             json: json.to_owned(),
+            opcode: allowed,
             guild,
         })
     }
@@ -78,6 +80,12 @@ impl Packet {
     #[must_use]
     pub fn into_json(self) -> String {
         self.json
+    }
+
+    /// The gateway opcode.
+    #[must_use]
+    pub fn opcode(&self) -> u8 {
+        self.opcode
     }
 
     /// The guild that it is about, the first one if there are several.

@@ -2,21 +2,13 @@
 
 use std::borrow::Cow;
 
+use dispatch_proto::command::{self as proto};
+pub use dispatch_proto::command::{
+    DEADLINE_HEADER as HEADER_DEADLINE, MAX_PACKET, OPERATION_HEADER as HEADER_OP,
+};
 use serde::Deserialize;
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
 use thiserror::Error;
-
-/// Header that says what else than a packet to send a command is: `reconnect` or `identify`.
-pub const HEADER_OP: &str = "x-dispatch-op";
-/// Header with the time, in milliseconds of Unix time, after which a command must not be carried out any more.
-pub const HEADER_DEADLINE: &str = "x-dispatch-deadline";
-
-/// Largest packet that Discord takes, in bytes (Discord, "Sending Events"; beyond it the connection is closed with 4002).
-pub const MAX_PACKET: usize = 4096;
-
-/// Opcodes that a client may send: presence, voice state, request members, request soundboard sounds, request channel info.
-/// Identify, resume and heartbeat are the gateway service's own business.
-const ALLOWED: [u8; 5] = [3, 4, REQUEST_MEMBERS, 31, 43];
 
 /// Request guild members.
 pub const REQUEST_MEMBERS: u8 = 8;
@@ -48,18 +40,9 @@ pub struct Packet {
 /// Why a command is refused.
 #[derive(Debug, Error)]
 pub enum Refusal {
-    /// Beyond Discord's limit.
-    #[error("packet has {0} bytes, discord takes {MAX_PACKET}")]
-    TooLarge(usize),
-    /// Not text.
-    #[error("packet is not utf-8 text")]
-    NotText,
-    /// Not a gateway payload.
-    #[error("packet is not a gateway payload: {0}")]
-    NotAPacket(#[source] serde_json::Error),
-    /// An opcode that clients may not send.
-    #[error("opcode {0} can't be sent by a client; allowed are 3, 4, 8, 31 and 43")]
-    Opcode(u64),
+    /// Not a packet that a client may send.
+    #[error(transparent)]
+    Packet(#[from] proto::Refusal),
     /// An unknown [`HEADER_OP`].
     #[error("header {HEADER_OP} is {0:?}, not reconnect or identify")]
     UnknownOp(String),
@@ -82,59 +65,37 @@ pub fn read(body: &[u8], op: Option<&str>) -> Result<Action, Refusal> {
 }
 
 fn packet(body: &[u8]) -> Result<Packet, Refusal> {
-    #[derive(Deserialize)]
-    struct Envelope<'a> {
-        op: u64,
-        #[serde(borrow, default)]
-        d: Option<&'a RawValue>,
-    }
-
-    if body.len() > MAX_PACKET {
-        return Err(Refusal::TooLarge(body.len()));
-    }
-    let text = str::from_utf8(body).map_err(|_| Refusal::NotText)?;
-    let envelope: Envelope<'_> = serde_json::from_str(text).map_err(Refusal::NotAPacket)?;
-    let opcode = u8::try_from(envelope.op)
-        .ok()
-        .filter(|opcode| ALLOWED.contains(opcode))
-        .ok_or(Refusal::Opcode(envelope.op))?;
-    let subject = envelope
-        .d
-        .map(RawValue::get)
-        .map_or_else(Subject::default, subject);
+    let text = str::from_utf8(body).map_err(|_| proto::Refusal::NotText)?;
+    let packet = proto::Packet::parse(text, "the packet")?;
+    let (opcode, guild) = (packet.opcode(), packet.guild());
+    let text = packet.into_json();
+    let full_list = opcode == REQUEST_MEMBERS && asks_for_all(&text);
     Ok(Packet {
-        text: text.to_owned(),
+        text,
         opcode,
-        guild: subject.guild_id,
-        full_list: opcode == REQUEST_MEMBERS && subject.full_list,
+        guild,
+        full_list,
     })
 }
 
-#[derive(Default)]
-struct Subject {
-    guild_id: Option<u64>,
-    full_list: bool,
-}
-
-fn subject(data: &str) -> Subject {
+/// Whether a member request is for a guild's full list: an empty query without a limit.
+fn asks_for_all(packet: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Request<'a> {
+        #[serde(borrow)]
+        d: Data<'a>,
+    }
     #[derive(Deserialize)]
     struct Data<'a> {
-        #[serde(default)]
-        guild_id: Value,
         #[serde(borrow, default)]
         query: Option<Cow<'a, str>>,
         #[serde(default)]
         limit: Value,
     }
 
-    let Ok(data) = serde_json::from_str::<Data<'_>>(data) else {
-        return Subject::default();
-    };
-    Subject {
-        guild_id: snowflake(&data.guild_id),
-        full_list: data.query.is_some_and(|query| query.is_empty())
-            && data.limit.as_u64().unwrap_or(0) == 0,
-    }
+    serde_json::from_str::<Request<'_>>(packet).is_ok_and(|Request { d }| {
+        d.query.is_some_and(|query| query.is_empty()) && d.limit.as_u64().unwrap_or(0) == 0
+    })
 }
 
 /// An answer that a request came too soon: nothing more of this kind before `retry_after_ms` have passed.
@@ -213,7 +174,8 @@ mod tests {
         let presence = sent(r#"{"op":3, "d":{"status":"idle"} }"#);
         assert_eq!(presence.text, r#"{"op":3, "d":{"status":"idle"} }"#);
         assert_eq!(presence.guild, None);
-        assert_eq!(sent(r#"{"op":31}"#).guild, None);
+        let sounds = sent(r#"{"op":31,"d":{"guild_ids":["5","6"]}}"#);
+        assert_eq!(sounds.guild, Some(5));
     }
 
     #[test]
@@ -226,19 +188,14 @@ mod tests {
     #[test]
     fn refusals_say_why() {
         let reason = |body: &[u8]| read(body, None).unwrap_err().to_string();
-        assert!(reason(b"nonsense").starts_with("packet is not a gateway payload"));
-        assert!(reason(b"[]").starts_with("packet is not a gateway payload"));
-        assert!(reason(br#"{"op":"8"}"#).starts_with("packet is not a gateway payload"));
-        assert_eq!(reason(&[0xFF]), "packet is not utf-8 text");
+        assert!(reason(b"nonsense").contains("not valid json"));
+        assert!(reason(&[0xFF]).contains("not utf-8 text"));
         for opcode in [0, 1, 2, 5, 6, 7, 9, 10, 11, 256, 4000] {
-            let text = format!(r#"{{"op":{opcode},"d":null}}"#);
+            let text = format!(r#"{{"op":{opcode},"d":{{}}}}"#);
             assert!(reason(text.as_bytes()).starts_with(&format!("opcode {opcode} ")));
         }
-        let large = format!(r#"{{"op":3,"d":"{}"}}"#, "x".repeat(MAX_PACKET));
-        assert!(reason(large.as_bytes()).starts_with("packet has 4"));
-        let largest = format!(r#"{{"op":3,"d":"{}"}}"#, "x".repeat(MAX_PACKET - 15));
-        assert_eq!(largest.len(), MAX_PACKET);
-        assert!(read(largest.as_bytes(), None).is_ok());
+        let large = format!(r#"{{"op":3,"d":{{"x":"{}"}}}}"#, "x".repeat(MAX_PACKET));
+        assert!(reason(large.as_bytes()).contains("discord takes at most 4096"));
     }
 
     #[test]

@@ -4,7 +4,7 @@
 
 use std::sync::Mutex;
 
-use dispatch_proto::rabbit::shard_queue;
+use dispatch_proto::{command::Reply, rabbit::shard_queue};
 use dispatch_service::{
     amqp::{DeadLetter, PublishError, Publisher},
     backoff::Backoff,
@@ -25,7 +25,7 @@ const REPLIES: usize = 4096;
 pub(crate) struct Desk {
     acks: mpsc::Sender<Delivery>,
     rejects: mpsc::Sender<Rejected>,
-    replies: mpsc::Sender<Reply>,
+    replies: mpsc::Sender<Answer>,
     stop: CancellationToken,
     tasks: Mutex<Vec<JoinHandle<()>>>,
 }
@@ -38,10 +38,24 @@ struct Rejected {
 }
 
 #[derive(Debug)]
-struct Reply {
-    shard: u32,
+struct Answer {
     reply_to: String,
     properties: BasicProperties,
+    body: Vec<u8>,
+}
+
+impl Answer {
+    /// The answer to a command whose sender asked for one.
+    fn to(delivery: &Delivery, reply: &Reply<'_>) -> Option<Self> {
+        let reply_to = delivery.properties.reply_to().as_ref()?;
+        let id = delivery.properties.correlation_id().clone()?;
+        let properties = BasicProperties::default().with_correlation_id(id);
+        Some(Self {
+            reply_to: reply_to.as_str().to_owned(),
+            properties: properties.with_content_type("application/json".into()),
+            body: reply.to_json(),
+        })
+    }
 }
 
 impl Desk {
@@ -58,6 +72,7 @@ impl Desk {
                 reject_queue,
                 publishing.clone(),
                 acks.clone(),
+                replies.clone(),
                 stop.clone(),
             )),
             tokio::spawn(reply(reply_queue, publishing, stop.clone())),
@@ -73,18 +88,7 @@ impl Desk {
 
     /// The shard has carried out the command: acknowledged, and answered if its sender asked for it.
     pub(crate) fn carried_out(&self, shard: u32, delivery: Delivery) {
-        let asked = delivery.properties.reply_to().clone();
-        if let (Some(reply_to), Some(id)) = (asked, delivery.properties.correlation_id().clone()) {
-            let properties = BasicProperties::default().with_correlation_id(id);
-            let reply = Reply {
-                shard,
-                reply_to: reply_to.as_str().to_owned(),
-                properties: properties.with_content_type("application/json".into()),
-            };
-            if self.replies.try_send(reply).is_err() {
-                metrics::reply_dropped();
-            }
-        }
+        answer(&self.replies, &delivery, &Reply::taken(shard));
         // Full can't be: the queue holds as many as the broker hands out. Without an ack the command would come again.
         if self.acks.try_send(delivery).is_err() {
             tracing::error!(
@@ -124,6 +128,16 @@ impl Desk {
     }
 }
 
+/// Queues the answer to a command, if its sender asked for one. Too many that wait are dropped: an answer is worth less than
+/// the commands behind it.
+fn answer(replies: &mpsc::Sender<Answer>, delivery: &Delivery, reply: &Reply<'_>) {
+    if let Some(answer) = Answer::to(delivery, reply)
+        && replies.try_send(answer).is_err()
+    {
+        metrics::reply_dropped();
+    }
+}
+
 /// The next entry; after `stop`, only what is there already.
 async fn next<T>(queue: &mut mpsc::Receiver<T>, stop: &CancellationToken) -> Option<T> {
     tokio::select! {
@@ -146,6 +160,7 @@ async fn reject(
     mut rejects: mpsc::Receiver<Rejected>,
     publishing: Current,
     acks: mpsc::Sender<Delivery>,
+    replies: mpsc::Sender<Answer>,
     stop: CancellationToken,
 ) {
     let mut publisher = None;
@@ -169,6 +184,7 @@ async fn reject(
             return;
         }
         tracing::info!(shard, reason, "command rejected");
+        answer(&replies, &delivery, &Reply::error(&reason));
         let _ = acks.send(delivery).await;
     }
 }
@@ -191,15 +207,14 @@ async fn dead_letter(
         .await
 }
 
-async fn reply(mut replies: mpsc::Receiver<Reply>, publishing: Current, stop: CancellationToken) {
+async fn reply(mut replies: mpsc::Receiver<Answer>, publishing: Current, stop: CancellationToken) {
     let mut publisher = None;
     while let Some(reply) = next(&mut replies, &stop).await {
-        let body = format!(r#"{{"ok":true,"shard":{}}}"#, reply.shard);
         let publish = async {
             let publisher = opened(&mut publisher, &publishing).await?;
             let properties = reply.properties.clone();
             publisher
-                .publish("", &reply.reply_to, true, properties, body.as_bytes())
+                .publish("", &reply.reply_to, true, properties, &reply.body)
                 .await
         };
         match publish.await {
