@@ -44,6 +44,11 @@ impl AmqpLink {
         if reader.optional(&RABBIT_URL).is_some() {
             uri = reader.checked(&RABBIT_URL, |url| url.parse().ok())?;
         }
+        if uri.vhost.is_empty() {
+            // `amqp://host/` names the empty vhost by the letter of the specification; nearly every client, and whoever
+            // writes it, means the default one.
+            "/".clone_into(&mut uri.vhost);
+        }
         uri.query.heartbeat.get_or_insert(HEARTBEAT_SECONDS);
         Some(Self { uri })
     }
@@ -101,4 +106,44 @@ impl AmqpLink {
 /// this one still holds deliveries (measured: out of order on quorum queues always, on classic ones at times).
 pub async fn close_channel(channel: &Channel) {
     let _ = channel.close(200, "handing over".into()).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn link(settings: &[(&str, &str)]) -> AMQPUri {
+        let mut reader = Reader::of(settings.iter().copied());
+        let link = AmqpLink::read(&mut reader);
+        reader.finish().unwrap();
+        link.unwrap().uri
+    }
+
+    #[test]
+    fn a_url_wins_over_the_parts() {
+        let uri = link(&[
+            ("RABBIT_HOST", "a"),
+            ("RABBIT_URL", "amqp://u:p@b:1/v?heartbeat=3"),
+        ]);
+        assert_eq!(
+            (uri.authority.host.as_str(), uri.vhost.as_str()),
+            ("b", "v")
+        );
+        assert_eq!(uri.query.heartbeat, Some(3));
+        let uri = link(&[("RABBIT_HOST", "a"), ("RABBIT_PORT", "9")]);
+        assert_eq!((uri.authority.host.as_str(), uri.authority.port), ("a", 9));
+        assert_eq!(uri.query.heartbeat, Some(HEARTBEAT_SECONDS));
+    }
+
+    #[test]
+    fn no_vhost_is_the_default_one() {
+        for url in [
+            "amqp://b",
+            "amqp://b:5672",
+            "amqp://b:5672/",
+            "amqp://b/%2f",
+        ] {
+            assert_eq!(link(&[("RABBIT_URL", url)]).vhost, "/", "{url}");
+        }
+    }
 }
