@@ -4,6 +4,9 @@
 //! in order. Requests for a full member list of the same guild stay 30 s apart (Discord, "Request Guild Members"), and what
 //! Discord answered with RATE_LIMITED waits as long as it said; others pass meanwhile.
 //!
+//! A command's deadline is for being taken by a connected shard. From then on it waits its turn, however long the limit of sends
+//! makes that: a burst is slowed down, not thinned out.
+//!
 //! How many sends a minute there may be is not decided here: the connection's own rate limiter knows, heartbeats included.
 
 use std::collections::{HashMap, VecDeque};
@@ -21,7 +24,7 @@ pub struct Schedule<T> {
     classes: [VecDeque<Waiting<T>>; 2],
     /// The class whose turn it is.
     turn: usize,
-    /// Not later than the earliest deadline of all that wait.
+    /// Not later than the earliest deadline of all that no connected shard has taken yet.
     earliest_deadline: u64,
     /// When the next full member list of a guild may be asked for.
     full_lists: HashMap<u64, u64>,
@@ -32,8 +35,20 @@ pub struct Schedule<T> {
 #[derive(Debug)]
 struct Waiting<T> {
     action: Action,
+    /// `u64::MAX` once a connected shard has taken it.
     deadline: u64,
     tag: T,
+}
+
+/// What the shard's connection can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// Not connected and identified.
+    Away,
+    /// Connected, without room for a send now.
+    Busy,
+    /// Connected, with room for a send.
+    Free,
 }
 
 /// What to do now.
@@ -93,8 +108,8 @@ impl<T> Schedule<T> {
         self.limited.insert((opcode, guild), until);
     }
 
-    /// The next step. `ready`: the shard is connected and has room for a send.
-    pub fn next(&mut self, now: u64, ready: bool) -> Step<T> {
+    /// The next step.
+    pub fn next(&mut self, now: u64, link: Link) -> Step<T> {
         if self.is_empty() {
             self.earliest_deadline = u64::MAX;
             return Step::Wait(None);
@@ -102,8 +117,11 @@ impl<T> Schedule<T> {
         if let Some(tag) = self.take_expired(now) {
             return Step::Expired(tag);
         }
+        if link != Link::Away {
+            self.take();
+        }
         let mut wake = self.earliest_deadline;
-        if ready {
+        if link == Link::Free {
             for class in [self.turn, 1 - self.turn] {
                 match self.first_free(class, now) {
                     Ok(waiting) => {
@@ -115,6 +133,15 @@ impl<T> Schedule<T> {
             }
         }
         Step::Wait((wake != u64::MAX).then_some(wake))
+    }
+
+    /// A connected shard has all that wait: their deadlines are met.
+    fn take(&mut self) {
+        if self.earliest_deadline != u64::MAX {
+            let waiting = self.classes.iter_mut().flatten();
+            waiting.for_each(|waiting| waiting.deadline = u64::MAX);
+            self.earliest_deadline = u64::MAX;
+        }
     }
 
     fn take_expired(&mut self, now: u64) -> Option<T> {
@@ -196,7 +223,7 @@ mod tests {
     }
 
     fn tags(schedule: &mut Schedule<u32>, now: u64) -> Vec<u32> {
-        std::iter::from_fn(|| match schedule.next(now, true) {
+        std::iter::from_fn(|| match schedule.next(now, Link::Free) {
             Step::HandOver(_, tag) => Some(tag),
             _ => None,
         })
@@ -212,7 +239,7 @@ mod tests {
         schedule.push(send(4, 1, false), FAR, 10);
         schedule.push(Action::Reconnect, FAR, 11);
         assert_eq!(tags(&mut schedule, 0), [10, 0, 11, 1, 2, 3]);
-        assert_eq!(schedule.next(0, true), Step::Wait(None));
+        assert_eq!(schedule.next(0, Link::Free), Step::Wait(None));
     }
 
     #[test]
@@ -223,7 +250,7 @@ mod tests {
         schedule.push(send(8, 2, true), FAR, 2);
         schedule.push(send(8, 1, false), FAR, 3);
         assert_eq!(tags(&mut schedule, 5), [0, 2, 3]);
-        assert_eq!(schedule.next(5, true), Step::Wait(Some(30_005)));
+        assert_eq!(schedule.next(5, Link::Free), Step::Wait(Some(30_005)));
         assert_eq!(tags(&mut schedule, 30_005), [1]);
     }
 
@@ -238,15 +265,26 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_too_long_expires_even_if_the_shard_is_away() {
+    fn what_no_connected_shard_takes_expires() {
         let mut schedule = Schedule::default();
         schedule.push(Action::Identify, 50, 0);
         schedule.push(send(8, 1, false), 20, 1);
-        assert_eq!(schedule.next(10, false), Step::Wait(Some(20)));
-        assert_eq!(schedule.next(20, false), Step::Expired(1));
-        assert_eq!(schedule.next(20, false), Step::Wait(Some(50)));
-        assert_eq!(schedule.next(50, true), Step::Expired(0));
+        assert_eq!(schedule.next(10, Link::Away), Step::Wait(Some(20)));
+        assert_eq!(schedule.next(20, Link::Away), Step::Expired(1));
+        assert_eq!(schedule.next(20, Link::Away), Step::Wait(Some(50)));
+        assert_eq!(schedule.next(50, Link::Free), Step::Expired(0));
         assert!(schedule.is_empty());
+    }
+
+    #[test]
+    fn what_waits_for_room_does_not_expire() {
+        let mut schedule = Schedule::default();
+        schedule.push(send(4, 1, false), 20, 0);
+        assert_eq!(schedule.next(19, Link::Busy), Step::Wait(None));
+        assert_eq!(schedule.next(60_000, Link::Busy), Step::Wait(None));
+        schedule.push(send(4, 1, false), 60_010, 1);
+        assert_eq!(schedule.next(60_010, Link::Away), Step::Expired(1));
+        assert_eq!(tags(&mut schedule, 60_011), [0]);
     }
 
     proptest! {
@@ -262,7 +300,7 @@ mod tests {
             }
             let (mut now, mut out) = (0, Vec::new());
             for ready in room.iter().cycle().take(100_000) {
-                match schedule.next(now, *ready) {
+                match schedule.next(now, if *ready { Link::Free } else { Link::Busy }) {
                     Step::HandOver(_, tag) => out.push((now, tag)),
                     Step::Expired(_) => prop_assert!(false, "expired"),
                     Step::Wait(_) if schedule.is_empty() => break,

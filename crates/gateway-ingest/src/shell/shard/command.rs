@@ -11,7 +11,7 @@ use super::Task;
 use crate::{
     core::{
         command::{Action, read},
-        schedule::Step,
+        schedule::{Link, Step},
     },
     error::IngestError,
     metrics,
@@ -28,7 +28,7 @@ const ROOM_LATER: Duration = Duration::from_millis(50);
 enum Room {
     Now,
     After(Duration),
-    /// Not before something changes.
+    /// The shard is away: not before something changes.
     Unknown,
 }
 
@@ -65,7 +65,12 @@ impl Task {
         while !self.schedule.is_empty() {
             let room = self.room();
             let now = unix_millis();
-            match self.schedule.next(now, matches!(room, Room::Now)) {
+            let link = match room {
+                Room::Now => Link::Free,
+                Room::After(_) => Link::Busy,
+                Room::Unknown => Link::Away,
+            };
+            match self.schedule.next(now, link) {
                 Step::HandOver(action, delivery) => self.hand_over(action, *delivery).await?,
                 Step::Expired(delivery) => {
                     metrics::command("expired");
