@@ -58,7 +58,7 @@ impl Truth {
             "VOICE_CHANNEL_START_TIME_UPDATE" => {
                 self.channel_field(fields, "id", "voice_start_time")
             }
-            "THREAD_MEMBERS_UPDATE" => self.channel_field(fields, "id", "member_count"),
+            "THREAD_MEMBERS_UPDATE" => self.thread_members_update(fields),
             "THREAD_MEMBER_UPDATE" => self.thread_member_update(fields),
             "THREAD_LIST_SYNC" => self.thread_list_sync(fields),
             "GUILD_ROLE_CREATE" => self.role_create(fields),

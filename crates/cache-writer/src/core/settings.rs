@@ -16,7 +16,7 @@ pub struct Settings {
     pub old: bool,
     /// `STATE_MEMBER`.
     pub member: bool,
-    /// `STATE_MEMBER_TTL` in milliseconds, 0 = no expiry.
+    /// `STATE_MEMBER_TTL` in milliseconds, 0 = no expiry; see [`Settings::members_expire`].
     pub member_ttl_ms: u64,
     /// `STATE_MESSAGE`.
     pub message: bool,
@@ -72,15 +72,16 @@ impl Settings {
     #[must_use]
     pub fn ttl_ms(&self, family: Family) -> Option<u64> {
         let ttl = match family {
-            Family::Member => self.member_ttl_ms,
+            Family::Member if self.members_expire() => self.member_ttl_ms,
             Family::Message => self.message_ttl_ms,
             _ => 0,
         };
         (ttl > 0).then_some(ttl)
     }
 
-    /// Whether cached members expire as wholes. Fields of a Spectacles hash can't (Redis before
-    /// 7.4), so with that layout members stay until they leave.
+    /// Whether cached members expire. Fields of a Spectacles hash can't (Redis before 7.4), so with
+    /// that layout, alone or beside the other, members stay until they leave: one index lists them for
+    /// both.
     #[must_use]
     pub fn members_expire(&self) -> bool {
         self.member_ttl_ms > 0 && !self.layouts.spectacles

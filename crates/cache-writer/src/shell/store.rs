@@ -197,7 +197,7 @@ impl Store {
 
     async fn remove(&mut self, purge: &Purge, mut found: Vec<Entity>) -> Result<(), StoreError> {
         let mut snapshot = Snapshot::default();
-        if purge.needs_values() {
+        if purge.needs_values() && !found.is_empty() {
             self.read_further(&found, &mut snapshot).await?;
         }
         found.retain(|entity| purge.takes(*entity, snapshot.value(*entity)));

@@ -164,7 +164,8 @@ impl Reference {
             }
             "GUILD_MEMBER_UPDATE" => {
                 let key = format!("member:{}:{}", id(d, "guild_id")?, user(d)?);
-                Some(self.merge(&key, d, has(d, &["roles", "joined_at"])))
+                let whole = has(d, &["roles"]) && d.contains_key("joined_at");
+                Some(self.merge(&key, d, whole))
             }
             "GUILD_MEMBER_REMOVE" => {
                 let (guild, user) = (id(d, "guild_id")?, user(d)?);
@@ -200,7 +201,7 @@ impl Reference {
                     return Some(None);
                 }
                 let key = format!("voice:{}:{}", id(d, "guild_id")?, id(d, "user_id")?);
-                if d.get("channel_id").is_none_or(Value::is_null) {
+                if d.get("channel_id")?.is_null() {
                     return Some(self.state.remove(&key));
                 }
                 id(d, "channel_id")?;

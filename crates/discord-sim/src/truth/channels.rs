@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{in_guild, last_id},
+    entries::{has, in_guild, last_id},
     id, id_of,
 };
 
@@ -19,12 +19,13 @@ impl Truth {
         None
     }
 
-    /// A channel that gets hidden or visible is replaced whole; else the update is merged.
+    /// A channel that gets hidden or visible is replaced whole; else the update is merged. One that
+    /// isn't known is stored if it is whole.
     pub(super) fn channel_update(&mut self, d: &Fields) -> Option<Value> {
         let key = key(d, "id")?;
         let known = self.entries.get(&key);
-        if known.is_none() && !d.contains_key("type") {
-            return None;
+        if !has(d, "type") {
+            return self.amend(&key, d);
         }
         if is_obfuscated(d) || known.and_then(Value::as_object).is_some_and(is_obfuscated) {
             return self.entries.insert(key, Value::Object(d.clone()));
@@ -43,26 +44,36 @@ impl Truth {
     }
 
     pub(super) fn thread_delete(&mut self, d: &Fields) -> Option<Value> {
-        let key = key(d, "id")?;
-        self.remove_messages(id_of(d, "id")?);
-        self.entries.remove(&key)
+        let (guild, thread) = (id_of(d, "guild_id")?, id_of(d, "id")?);
+        self.remove_messages(thread);
+        self.entries.remove(&format!("channel:{guild}:{thread}"))
     }
 
-    /// Sets one field of a known channel to the field of that name in `d`.
+    /// Sets one field of a known channel to the field of that name in `d`. Without it nothing
+    /// changes, but the channel is `old` all the same.
     pub(super) fn channel_field(
         &mut self,
         d: &Fields,
         id_field: &str,
         name: &str,
     ) -> Option<Value> {
-        let value = d.get(name)?.clone();
-        self.set_field(&key(d, id_field)?, name, value)
+        let key = key(d, id_field)?;
+        match d.get(name) {
+            Some(value) => self.set_field(&key, name, value.clone()),
+            None => self.get(&key).cloned(),
+        }
     }
 
     pub(super) fn thread_member_update(&mut self, d: &Fields) -> Option<Value> {
+        id_of(d, "guild_id")?;
         let mut member = d.clone();
-        member.shift_remove("guild_id")?;
+        member.shift_remove("guild_id");
         self.set_field(&key(d, "id")?, "member", Value::Object(member))
+    }
+
+    pub(super) fn thread_members_update(&mut self, d: &Fields) -> Option<Value> {
+        id_of(d, "guild_id")?;
+        self.channel_field(d, "id", "member_count")
     }
 
     pub(super) fn thread_list_sync(&mut self, d: &Fields) -> Option<Value> {

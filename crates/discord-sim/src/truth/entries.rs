@@ -18,6 +18,18 @@ pub(super) fn id_of(fields: &Fields, name: &str) -> Option<u64> {
     fields.get(name).and_then(id)
 }
 
+/// Whether a field is there and not null.
+pub(super) fn has(fields: &Fields, name: &str) -> bool {
+    fields.get(name).is_some_and(|value| !value.is_null())
+}
+
+/// Whether a field is a list, null, or not there: anything else is a payload that can't be used.
+pub(super) fn may_be_list(fields: &Fields, name: &str) -> bool {
+    fields
+        .get(name)
+        .is_none_or(|value| value.is_array() || value.is_null())
+}
+
 /// Merges field by field: what is absent stays, null overwrites.
 pub(super) fn merge(target: &mut Value, fields: &Fields) {
     if let Value::Object(target) = target {

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{id, id_of, in_guild, last_id},
+    entries::{id, id_of, in_guild, last_id, may_be_list},
 };
 
 /// What GUILD_CREATE lists: the field, the family of keys, and where an element's id is.
@@ -51,6 +51,9 @@ impl Truth {
         let guild = id_of(d, "id")?;
         if d.get("unavailable") == Some(&Value::Bool(true)) {
             return self.outage(guild, d);
+        }
+        if !LISTS.iter().all(|(list, _, _)| may_be_list(d, list)) {
+            return None;
         }
         let old = self.entries.get(&format!("guild:{guild}")).cloned();
         let listed: BTreeSet<u64> = elements(d, "channels")

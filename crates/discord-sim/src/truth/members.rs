@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{id, in_guild},
+    entries::{has, id, in_guild, may_be_list},
     id_of, merge,
 };
 
@@ -30,7 +30,8 @@ impl Truth {
     /// One that isn't known is stored if it is whole.
     pub(super) fn member_update(&mut self, d: &Fields) -> Option<Value> {
         let key = format!("member:{}:{}", id_of(d, "guild_id")?, user_of(d)?);
-        let whole = d.contains_key("roles") && d.contains_key("joined_at");
+        // `joined_at` is null for a guest.
+        let whole = has(d, "roles") && d.contains_key("joined_at");
         if !whole && !self.entries.contains_key(&key) {
             return None;
         }
@@ -39,6 +40,10 @@ impl Truth {
 
     pub(super) fn members_chunk(&mut self, d: &Fields) -> Option<Value> {
         let guild = id_of(d, "guild_id")?;
+        d.get("members")?.as_array()?;
+        if !may_be_list(d, "presences") {
+            return None;
+        }
         for (list, family) in [("members", "member"), ("presences", "presence")] {
             let elements = d.get(list).and_then(Value::as_array).into_iter().flatten();
             for element in elements.filter_map(Value::as_object) {

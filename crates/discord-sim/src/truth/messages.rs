@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Fields, Truth, id, id_of};
+use super::{Fields, Truth, entries::has, id, id_of};
 
 impl Truth {
     pub(super) fn message_create(&mut self, d: &Fields) -> Option<Value> {
@@ -15,7 +15,7 @@ impl Truth {
         let key = key(d)?;
         let whole = ["author", "timestamp", "content"]
             .iter()
-            .all(|name| d.contains_key(*name));
+            .all(|name| has(d, name));
         if whole {
             self.change(key, d)
         } else {

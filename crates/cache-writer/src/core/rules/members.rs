@@ -27,9 +27,9 @@ pub(super) fn add(d: Object<'_>) -> Outcome<'_> {
 pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
     let (guild, user) = (d.id("guild_id")?, d.nested("user")?.id("id")?);
     let entity = Entity::Member { guild, user };
-    let whole = d
-        .has(&["roles", "joined_at"])
-        .then_some(Cow::Borrowed(d.text));
+    // `joined_at` is null for a guest.
+    let whole =
+        (d.has(&["roles"]) && d.raw("joined_at").is_some()).then_some(Cow::Borrowed(d.text));
     Ok(in_guild(
         guild,
         vec![Step::Merge {

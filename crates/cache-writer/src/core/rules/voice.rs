@@ -5,11 +5,12 @@ use std::borrow::Cow;
 use super::{Outcome, in_guild};
 use crate::core::{
     entity::Entity,
+    event::Unusable,
     object::Object,
     step::{Step, Steps},
 };
 
-/// Without a channel the user has left. Calls outside guilds are not cached.
+/// A channel of null: the user has left. Calls outside guilds are not cached.
 pub(super) fn state_update(d: Object<'_>) -> Outcome<'_> {
     let Some(guild) = d.optional_id("guild_id")? else {
         return Ok(Steps::default());
@@ -18,6 +19,9 @@ pub(super) fn state_update(d: Object<'_>) -> Outcome<'_> {
         guild,
         user: d.id("user_id")?,
     };
+    if d.raw("channel_id").is_none() {
+        return Err(Unusable::Missing("channel_id"));
+    }
     let step = match d.optional_id("channel_id")? {
         Some(_) => Step::Replace {
             entity,

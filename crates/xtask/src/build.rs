@@ -1,0 +1,35 @@
+//! Builds the release binaries.
+
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+use testbed::binaries::{BIN_DIR, workspace};
+
+/// Builds the release binaries; cargo shows its own progress. Where [`BIN_DIR`] names a folder of binaries,
+/// those are taken as they are.
+pub(crate) fn release() -> Result<()> {
+    if let Some(directory) = std::env::var_os(BIN_DIR) {
+        eprintln!("Using the binaries in {}", directory.display());
+        return Ok(());
+    }
+    eprintln!("Building the release binaries …");
+    let mut cargo = cargo();
+    // The whole workspace, as the alias for xtask has it: for a choice of packages cargo unites the features of the
+    // dependencies differently, and would compile them once more.
+    cargo.args(["build", "--release", "--locked", "--workspace", "--bins"]);
+    let status = cargo
+        .stdin(Stdio::null())
+        .status()
+        .context("can't run cargo")?;
+    if !status.success() {
+        bail!("the build failed ({status})");
+    }
+    Ok(())
+}
+
+/// Cargo, in the workspace.
+pub(crate) fn cargo() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(workspace());
+    cargo
+}

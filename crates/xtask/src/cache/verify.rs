@@ -1,0 +1,155 @@
+//! The cache against the simulator's truth.
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+use testbed::collector::cache::{differences, read};
+use testbed::servers::redis_connection;
+use testbed::{http, wait};
+
+use super::expected::Expectation;
+use crate::running::Running;
+
+/// Differences that are printed.
+const SHOWN: usize = 50;
+/// While events flow, the cache and the truth can't be read at the same instant: a difference counts if it stays.
+const SETTLE: Duration = Duration::from_secs(10);
+/// Where something may have expired: how long to wait for new events, which can't have.
+const WATCH: Duration = Duration::from_secs(3);
+
+pub(super) async fn run() -> Result<ExitCode> {
+    let running = Running::find()?;
+    let sim_url = running
+        .sim_url
+        .as_ref()
+        .context("the stack runs against Discord: there is no truth to compare with")?;
+    let known = truth(sim_url).await?.into_keys().collect();
+    // Until the last look, at which all of it is a little older.
+    let expectation = Expectation::new(&running.settings, running.age(), WATCH + SETTLE, known)?;
+    let expiring = expectation.expiring();
+    if !expiring.is_empty() {
+        println!(
+            "Old ones may have expired ({}): waiting {} s for new ones …",
+            expiring.join(", "),
+            WATCH.as_secs()
+        );
+        tokio::time::sleep(WATCH).await;
+    }
+    let mut redis = redis_connection(&running.redis_url).await?;
+    let mut seen = Seen::default();
+    let settled = wait::until("the cache to settle", SETTLE, async || {
+        let look = async {
+            let truth = truth(sim_url).await?;
+            let cached = read(&mut redis).await?;
+            anyhow::Ok((expectation.hold(truth, &cached), cached))
+        };
+        seen.add(look.await)
+    });
+    let settled = settled.await.is_ok();
+    let lasting = seen.lasting?;
+    println!("{} keys, {} lasting differences", seen.keys, lasting.len());
+    lasting
+        .values()
+        .take(SHOWN)
+        .for_each(|difference| println!("  {difference}"));
+    Ok(if settled {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What several looks have in common.
+#[derive(Debug)]
+struct Seen {
+    /// Keys that the last look compared.
+    keys: usize,
+    /// Differences of all looks so far, by key; an error until one has succeeded.
+    lasting: Result<BTreeMap<String, String>>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Self {
+            keys: 0,
+            lasting: Err(anyhow::anyhow!("nothing was read")),
+        }
+    }
+}
+
+/// The truth and the cache, as one look found them.
+type Look = (BTreeMap<String, Value>, BTreeMap<String, String>);
+
+impl Seen {
+    /// Returns whether no difference is left.
+    fn add(&mut self, look: Result<Look>) -> bool {
+        match (look, &mut self.lasting) {
+            (Ok((truth, cached)), lasting) => {
+                self.keys = truth.len();
+                let mut now = by_key(differences(&truth, &cached));
+                if let Ok(before) = lasting {
+                    now.retain(|key, _| before.contains_key(key));
+                }
+                let settled = now.is_empty();
+                *lasting = Ok(now);
+                settled
+            }
+            // The last reason is told if none succeeds.
+            (Err(error), lasting @ Err(_)) => {
+                *lasting = Err(error);
+                false
+            }
+            (Err(_), Ok(_)) => false,
+        }
+    }
+}
+
+async fn truth(sim_url: &str) -> Result<BTreeMap<String, Value>> {
+    let port = sim_url.rsplit(':').next().context("no port")?;
+    let answer = http::fetch(port.trim_end_matches('/').parse()?, "/sim/truth").await?;
+    serde_json::from_str(&answer.body).context("the simulator's truth can't be read")
+}
+
+/// Each line begins with its key.
+fn by_key(differences: Vec<String>) -> BTreeMap<String, String> {
+    let key = |line: &str| line.split(' ').next().unwrap_or_default().to_owned();
+    differences
+        .into_iter()
+        .map(|line| (key(&line), line))
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn look(truth: &[&str], cached: &[&str]) -> Result<Look> {
+        Ok((
+            truth
+                .iter()
+                .map(|key| ((*key).to_owned(), json!({})))
+                .collect(),
+            cached
+                .iter()
+                .map(|key| ((*key).to_owned(), "{}".to_owned()))
+                .collect(),
+        ))
+    }
+
+    #[test]
+    fn a_difference_lasts_if_every_look_finds_it() {
+        let mut seen = Seen::default();
+        assert!(!seen.add(Err(anyhow::anyhow!("no answer"))));
+        assert_eq!(seen.lasting.as_ref().unwrap_err().to_string(), "no answer");
+        assert!(!seen.add(look(&["a", "b"], &[])));
+        assert!(!seen.add(look(&["a", "b", "c"], &["b"])));
+        assert_eq!(seen.lasting.as_ref().unwrap().len(), 1);
+        assert!(!seen.add(Err(anyhow::anyhow!("no answer"))));
+        assert!(seen.add(look(&["a", "c"], &["a"])));
+    }
+}

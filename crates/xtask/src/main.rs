@@ -1,0 +1,76 @@
+//! Developer commands: up, tail, test, chaos, cache.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+mod build;
+mod cache;
+mod chaos;
+mod duration;
+mod install;
+mod progress;
+mod running;
+mod stop;
+mod tail;
+mod terminal;
+mod test;
+mod up;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Developer commands of Dispatch.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Up(up::Args),
+    Tail(tail::Args),
+    Test(test::Args),
+    Chaos(chaos::Args),
+    #[command(subcommand)]
+    Cache(cache::Command),
+}
+
+fn main() -> ExitCode {
+    match run(Cli::parse().command) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(command: Command) -> Result<ExitCode> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()?;
+    runtime.block_on(async {
+        match command {
+            Command::Up(args) => up::run(args).await,
+            Command::Tail(args) => tail::run(args).await,
+            Command::Test(args) => test::run(args).await,
+            Command::Chaos(args) => chaos::run(args).await,
+            Command::Cache(command) => cache::run(command).await,
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn arguments_are_sound() {
+        Cli::command().debug_assert();
+    }
+}

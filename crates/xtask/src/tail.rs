@@ -1,0 +1,122 @@
+//! `cargo xtask tail`: prints enriched events as they pass.
+
+mod changes;
+mod render;
+
+use std::io::{IsTerminal, Write, stdout};
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use dispatch_proto::rabbit;
+use futures_util::StreamExt;
+use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::types::FieldTable;
+use lapin::{Connection, ConnectionProperties, Consumer};
+
+use crate::duration;
+use crate::running::Running;
+use crate::stop::Stop;
+use render::Style;
+
+/// Prints the enriched events of a running stack as they pass, with what changed between `old` and `d`.
+///
+/// Reads from a queue of its own, which goes when it ends: it takes nothing away from other consumers.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Names of the events to print (MESSAGE_UPDATE …); all if none is given.
+    events: Vec<String>,
+    /// Stop after this many events.
+    #[arg(long)]
+    limit: Option<usize>,
+    /// Stop after this time: 30s, 10m, 2h.
+    #[arg(long = "for", value_parser = duration::parse)]
+    time: Option<Duration>,
+    /// Where RabbitMQ is; left out: that of the running `cargo xtask up`, else RABBIT_URL.
+    #[arg(long)]
+    url: Option<String>,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode> {
+    let mut stop = Stop::new()?;
+    let url = url(args.url.clone())?;
+    let connection = Connection::connect(&url, ConnectionProperties::default());
+    let connection = connection.await.context("can't connect to RabbitMQ")?;
+    let events = subscribe(&connection, &args.events).await?;
+    let style = if stdout().is_terminal() {
+        Style::Colour
+    } else {
+        Style::Plain
+    };
+    let time = async {
+        match args.time {
+            Some(time) => tokio::time::sleep(time).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        printed = print(events, args.limit.unwrap_or(usize::MAX), style) => printed?,
+        () = time => {}
+        () = stop.requested() => {}
+    }
+    // The queue goes with the connection, whether or not the broker answers to this.
+    let _ = connection.close(200, "done".into()).await;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn url(given: Option<String>) -> Result<String> {
+    if let Some(url) = given {
+        return Ok(url);
+    }
+    let running = Running::find().map(|running| running.rabbit_url);
+    running.or_else(|error| std::env::var("RABBIT_URL").map_err(|_| error))
+}
+
+async fn subscribe(connection: &Connection, events: &[String]) -> Result<Consumer> {
+    let channel = connection.create_channel().await?;
+    let none = FieldTable::default();
+    let options = QueueDeclareOptions {
+        exclusive: true,
+        auto_delete: true,
+        ..QueueDeclareOptions::default()
+    };
+    let queue = channel
+        .queue_declare("".into(), options, none.clone())
+        .await?;
+    let name = queue.name().clone();
+    let everything = ["#".to_owned()];
+    for event in if events.is_empty() {
+        &everything
+    } else {
+        events
+    } {
+        let (exchange, key) = (rabbit::EVENTS_EXCHANGE.into(), event.as_str().into());
+        let bind = QueueBindOptions::default();
+        channel
+            .queue_bind(name.clone(), exchange, key, bind, none.clone())
+            .await
+            .context("can't bind to the exchange `gateway`: has a cache-writer run here?")?;
+    }
+    // Without acknowledgements: what nobody saw is not worth keeping.
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    Ok(channel
+        .basic_consume(name, "".into(), options, none)
+        .await?)
+}
+
+async fn print(mut events: Consumer, limit: usize, style: Style) -> Result<()> {
+    let mut printed = 0;
+    while printed < limit {
+        let delivery = events.next().await.context("RabbitMQ has gone")??;
+        let text = render::event(&delivery.data, style);
+        if writeln!(stdout(), "{text}").is_err() {
+            // The reader has had enough (`| head`).
+            break;
+        }
+        printed += 1;
+    }
+    Ok(())
+}

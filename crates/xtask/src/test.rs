@@ -1,0 +1,151 @@
+//! `cargo xtask test`: the one test command.
+
+mod programs;
+mod tally;
+
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use testbed::faults::{cases, run::run as run_case, table};
+use testbed::install::Missing;
+use testbed::servers::{Persistence, Servers};
+
+use crate::stop::Stop;
+use crate::{build, duration, install};
+use programs::{Kind, Program};
+use tally::Tally;
+
+/// Seed of the fault suite: the same moments in every run.
+const SEED: u64 = 1;
+
+/// Runs every test: unit tests, integration tests, then the fault suite against the release binaries.
+///
+/// Installs what is missing of RabbitMQ, Redis, and Python with venv (for a client that is not ours). After a stage with
+/// failures the next is not begun. The last line is `N passed, N failed`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Leave out the fault suite.
+    #[arg(long, conflicts_with = "only_faults")]
+    no_faults: bool,
+    /// Run nothing but the fault suite.
+    #[arg(long)]
+    only_faults: bool,
+    /// Of the fault suite, run the cases whose name contains this.
+    #[arg(long, default_value = "")]
+    case: String,
+    /// Run all stages, whatever fails.
+    #[arg(long)]
+    no_fail_fast: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode> {
+    let needed = [Missing::RabbitMq, Missing::Redis, Missing::Python];
+    // The fault suite needs the servers alone.
+    let needed = if args.only_faults {
+        &needed[..2]
+    } else {
+        &needed
+    };
+    install::ensure(needed, false)?;
+    build::release()?;
+    let mut stop = Stop::new()?;
+    let tally = tokio::select! {
+        tally = stages(&args) => tally?,
+        () = stop.requested() => bail!("stopped"),
+    };
+    println!("{tally}");
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+/// What fails fast comes first.
+async fn stages(args: &Args) -> Result<Tally> {
+    let start = Instant::now();
+    let mut tally = Tally::default();
+    let stopped = |tally: &Tally, left: &str| {
+        let stopped = tally.failed > 0 && !args.no_fail_fast;
+        if stopped {
+            println!(
+                "\nNot run, since tests have failed (--no-fail-fast runs them all the same): {left}"
+            );
+        }
+        stopped
+    };
+    if !args.only_faults {
+        let programs = programs::build().await?;
+        stage("Unit tests", start);
+        tally.add(run_all(&programs, Kind::Unit).await?);
+        tally.add(programs::documentation().await?);
+        if stopped(&tally, "integration tests, fault suite") {
+            return Ok(tally);
+        }
+        stage("Integration tests", start);
+        tally.add(run_all(&programs, Kind::Integration).await?);
+        if stopped(&tally, "fault suite") {
+            return Ok(tally);
+        }
+    }
+    if !args.no_faults {
+        stage(
+            "Fault suite: strikes under load against the release binaries",
+            start,
+        );
+        tally.add(faults(&args.case).await?);
+    }
+    println!("\nAll of it took {}", duration::show(start.elapsed()));
+    Ok(tally)
+}
+
+fn stage(name: &str, start: Instant) {
+    println!("\n== {name} (after {}) ==", duration::show(start.elapsed()));
+}
+
+/// One program at a time: two cores have enough to do with one.
+async fn run_all(programs: &[Program], kind: Kind) -> Result<Tally> {
+    let mut tally = Tally::default();
+    for program in programs.iter().filter(|program| program.kind == kind) {
+        let start = Instant::now();
+        println!("\n{}", program.name());
+        tally.add(program.run().await?);
+        if start.elapsed() > Duration::from_secs(1) {
+            println!("({:.0} s)", start.elapsed().as_secs_f64());
+        }
+    }
+    Ok(tally)
+}
+
+async fn faults(name: &str) -> Result<Tally> {
+    println!("{}", table::heading());
+    let mut tally = Tally::default();
+    let mut running = None;
+    let suite = cases::suite(SEED);
+    for case in suite.iter().filter(|case| case.name.contains(name)) {
+        let servers = match running.take() {
+            Some(servers) => servers,
+            None => Servers::start(Persistence::EveryWrite).await?,
+        };
+        match run_case(case, servers).await {
+            Ok((outcome, servers)) => {
+                running = Some(servers);
+                println!("{}", table::row(&outcome));
+                tally.count(outcome.passed());
+                if !outcome.passed() {
+                    println!("{}", outcome.logs);
+                }
+            }
+            // Its servers are gone with it; the next case gets new ones.
+            Err(error) => {
+                println!("{}: {error:#}", case.name);
+                tally.count(false);
+            }
+        }
+    }
+    if tally == Tally::default() {
+        bail!("no case of the fault suite has `{name}` in its name");
+    }
+    Ok(tally)
+}

@@ -1,0 +1,162 @@
+//! The workspace's test programs: built together, run one by one.
+
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, bail};
+use serde::Deserialize;
+use testbed::binaries::{BIN_DIR, directory};
+use tokio::process::Command;
+
+use super::tally::Tally;
+use crate::build::cargo;
+
+/// The package whose integration tests each start a whole stack.
+const STACKS: &str = "testbed";
+
+/// What a program tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A library or binary from within.
+    Unit,
+    /// From outside.
+    Integration,
+}
+
+/// A test program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Program {
+    pub(super) kind: Kind,
+    path: PathBuf,
+    /// The package's folder.
+    package: PathBuf,
+    target: String,
+}
+
+/// Of a line of cargo's messages, what matters here.
+#[derive(Debug, Deserialize)]
+struct Message {
+    reason: String,
+    manifest_path: Option<PathBuf>,
+    target: Option<Target>,
+    profile: Option<Profile>,
+    executable: Option<PathBuf>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Target {
+    kind: Vec<String>,
+    name: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Profile {
+    test: bool,
+}
+
+/// Builds all of them at once, so that what doesn't compile is known before anything runs.
+pub(super) async fn build() -> Result<Vec<Program>> {
+    eprintln!("Building the tests …");
+    let mut cargo = Command::from(cargo());
+    cargo
+        .args(["test", "--workspace", "--locked", "--no-run"])
+        .arg("--message-format=json-render-diagnostics")
+        .stdin(Stdio::null())
+        .stderr(Stdio::inherit())
+        .kill_on_drop(true);
+    let output = cargo.output().await.context("can't run cargo")?;
+    if !output.status.success() {
+        bail!("the tests don't build ({})", output.status);
+    }
+    let messages = String::from_utf8_lossy(&output.stdout);
+    let mut programs: Vec<_> = messages.lines().filter_map(Program::built).collect();
+    if programs.is_empty() {
+        bail!("cargo has built no tests");
+    }
+    // Cargo tells of them in the order in which they were finished.
+    programs.sort_by_key(Program::name);
+    Ok(programs)
+}
+
+/// Runs the examples in the documentation.
+pub(super) async fn documentation() -> Result<Tally> {
+    println!("\nexamples in the documentation");
+    let mut cargo = Command::from(cargo());
+    Tally::of(cargo.args(["test", "--workspace", "--locked", "--doc", "--quiet"])).await
+}
+
+impl Program {
+    /// `package (target)`.
+    pub(super) fn name(&self) -> String {
+        format!("{} ({})", self.package_name(), self.target)
+    }
+
+    /// Runs it as cargo would.
+    pub(super) async fn run(&self) -> Result<Tally> {
+        let mut command = Command::new(&self.path);
+        command
+            .current_dir(&self.package)
+            .env("CARGO_MANIFEST_DIR", &self.package)
+            .env(BIN_DIR, directory());
+        if self.kind == Kind::Integration && self.package_name() == STACKS {
+            command.arg("--test-threads=1");
+        }
+        Tally::of(&mut command).await
+    }
+
+    fn package_name(&self) -> String {
+        let name = self.package.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
+    /// Reads cargo's message, if it tells of a test program.
+    fn built(line: &str) -> Option<Self> {
+        let message: Message = serde_json::from_str(line).ok()?;
+        let (target, profile) = (message.target?, message.profile?);
+        if message.reason != "compiler-artifact" || !profile.test {
+            return None;
+        }
+        let integration = target.kind.iter().any(|kind| kind == "test");
+        Some(Self {
+            kind: if integration {
+                Kind::Integration
+            } else {
+                Kind::Unit
+            },
+            path: message.executable?,
+            package: message
+                .manifest_path
+                .as_deref()
+                .and_then(Path::parent)?
+                .into(),
+            target: target.name,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn programs_are_read_from_cargos_messages() {
+        let message = |kind: &str, test: bool| {
+            format!(
+                r#"{{"reason":"compiler-artifact","manifest_path":"/w/crates/testbed/Cargo.toml","target":{{"kind":["{kind}"],
+                "name":"pipeline"}},"profile":{{"test":{test}}},"executable":"/w/target/debug/deps/pipeline-1"}}"#
+            )
+        };
+        let program = Program::built(&message("test", true)).unwrap();
+        assert_eq!(program.name(), "testbed (pipeline)");
+        assert_eq!(program.kind, Kind::Integration);
+        assert_eq!(
+            Program::built(&message("lib", true)).unwrap().kind,
+            Kind::Unit
+        );
+        assert_eq!(Program::built(&message("bin", false)), None);
+        assert_eq!(
+            Program::built(r#"{"reason":"build-finished","success":true}"#),
+            None
+        );
+    }
+}

@@ -1,0 +1,139 @@
+//! `cargo xtask up`: the whole pipeline with one command.
+
+mod layout;
+mod rates;
+mod sample;
+mod screen;
+
+use std::collections::BTreeMap;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use testbed::install::Missing;
+use tokio::time::MissedTickBehavior;
+
+use crate::stop::Stop;
+use crate::{build, duration, install};
+use layout::Pipeline;
+use sample::Sampler;
+use screen::Screen;
+
+/// Starts the whole pipeline and shows it at work, until Ctrl-C.
+///
+/// Builds the release binaries, starts a private RabbitMQ and Redis, a simulated Discord, and the services; all of it is
+/// gone again afterwards. With BOT_TOKEN set (in the environment or in .env) it runs against Discord itself; with RABBIT_URL
+/// or REDIS_URL set it uses those servers. All settings of the services can be given in the same way.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    /// Number of shards; against Discord itself the default is SHARDS_TOTAL.
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    shards: Option<u32>,
+    /// Guilds of the simulated Discord.
+    #[arg(long, default_value_t = 200)]
+    guilds: u32,
+    /// Events that the simulated Discord sends in a second; 0 for as many as are read.
+    #[arg(long, default_value_t = 200.0)]
+    rate: f64,
+    /// Stop by itself after this time: 30s, 10m, 2h.
+    #[arg(long = "for", value_parser = duration::parse)]
+    limit: Option<Duration>,
+    /// Replicas of the cache-writer.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    writers: u32,
+    /// Lines instead of a picture that is redrawn: for logs and CI.
+    #[arg(long)]
+    plain: bool,
+}
+
+pub(crate) async fn run(args: Args) -> Result<ExitCode> {
+    let mut stop = Stop::new()?;
+    crate::running::Running::none()?;
+    let settings = settings();
+    install::ensure(&needed(&settings), args.plain)?;
+    build::release()?;
+    let mut pipeline = tokio::select! {
+        started = Pipeline::start(&args, &settings) => started?,
+        () = stop.requested() => bail!("stopped while starting"),
+    };
+    let shown = show(&args, &mut pipeline, &mut stop).await;
+    let stopped = tokio::select! {
+        stopped = pipeline.stop(args.plain) => stopped,
+        () = stop.requested() => bail!("asked to stop twice: the services were killed"),
+    };
+    let events = shown?;
+    stopped?;
+    println!("{events} events came out of RabbitMQ's exchange `gateway`.");
+    if events == 0 && args.limit.is_some() {
+        bail!("nothing came out");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows the picture until it is time to stop; returns how many events were published.
+async fn show(args: &Args, pipeline: &mut Pipeline, stop: &mut Stop) -> Result<u64> {
+    let mut sampler = Sampler::new(pipeline);
+    let mut screen = Screen::new(args.plain);
+    let start = Instant::now();
+    let mut ticks = tokio::time::interval(Duration::from_secs(1));
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut before = sampler.sample().await;
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.requested() => return Ok(before.published()),
+        }
+        pipeline.check()?;
+        let now = sampler.sample().await;
+        let elapsed = start.elapsed();
+        screen.show(
+            &pipeline.addresses(),
+            &rates::Rates::between(&before, &now),
+            &now,
+            elapsed,
+        );
+        before = now;
+        if args.limit.is_some_and(|limit| elapsed >= limit) {
+            return Ok(before.published());
+        }
+    }
+}
+
+/// The environment, and what `.env` adds to it.
+fn settings() -> BTreeMap<String, String> {
+    let file = testbed::binaries::workspace().join(".env");
+    let file = dotenvy::from_path_iter(file)
+        .into_iter()
+        .flatten()
+        .filter_map(Result::ok);
+    let environment = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    // The environment wins; set but empty counts as not set, as for the services.
+    file.chain(environment.filter(|(_, value)| !value.is_empty()))
+        .filter(|(_, value)| !value.is_empty())
+        .collect()
+}
+
+fn needed(settings: &BTreeMap<String, String>) -> Vec<Missing> {
+    let servers = [
+        ("RABBIT_URL", Missing::RabbitMq),
+        ("REDIS_URL", Missing::Redis),
+    ];
+    let without = servers
+        .into_iter()
+        .filter(|(name, _)| !settings.contains_key(*name));
+    without.map(|(_, server)| server).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_servers_without_a_url_are_needed() {
+        let with = |name: &str| needed(&[(name.to_owned(), "x".to_owned())].into());
+        assert_eq!(with("RABBIT_URL"), [Missing::Redis]);
+        assert_eq!(with("REDIS_URL"), [Missing::RabbitMq]);
+        assert_eq!(with("OTHER").len(), 2);
+    }
+}

@@ -1,0 +1,272 @@
+//! The parts of the running pipeline, started and stopped in order.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use discord_sim::{Load, Sim, SimConfig};
+use testbed::binaries::Service;
+use testbed::process::Process;
+use testbed::servers::{Persistence, RabbitMq, Redis};
+use testbed::stack::{STOP_LIMIT, settings};
+
+use super::Args;
+use crate::progress::Step;
+use crate::running::{Announcement, Running};
+
+/// Shards of the simulated Discord, unless others are asked for.
+const SHARDS: u32 = 2;
+/// Longest time for a service to be ready with the simulated Discord.
+const READY_LIMIT: Duration = Duration::from_secs(60);
+/// With Discord itself, where shards identify one after the other.
+const READY_LIMIT_DISCORD: Duration = Duration::from_secs(3600);
+
+/// Everything that runs. Dropped, all of it is killed.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    // In the order in which they go: the announcement first, the folder last.
+    _announcement: Announcement,
+    pub(super) ingest: Process,
+    pub(super) writers: Vec<Process>,
+    pub(super) router: Process,
+    pub(super) partitions: u32,
+    pub(super) running: Running,
+    sim: Option<Sim>,
+    _rabbitmq: Option<RabbitMq>,
+    _redis: Option<Redis>,
+    _dir: tempfile::TempDir,
+}
+
+impl Pipeline {
+    /// Starts servers, simulated Discord and services, and waits until they are ready.
+    pub(super) async fn start(args: &Args, given: &BTreeMap<String, String>) -> Result<Self> {
+        let dir = tempfile::Builder::new().prefix("dispatch-").tempdir()?;
+        let step = Step::begin("Starting RabbitMQ and Redis", args.plain);
+        let (rabbitmq, redis) = tokio::try_join!(
+            async {
+                let private = !given.contains_key("RABBIT_URL");
+                if private {
+                    RabbitMq::start(dir.path()).await.map(Some)
+                } else {
+                    Ok(None)
+                }
+            },
+            async {
+                let private = !given.contains_key("REDIS_URL");
+                let redis = Redis::start(dir.path(), Persistence::None);
+                if private {
+                    redis.await.map(Some)
+                } else {
+                    Ok(None)
+                }
+            }
+        )?;
+        step.done();
+        let url =
+            |private: Option<String>, name: &str| private.or_else(|| given.get(name).cloned());
+        let rabbit_url =
+            url(rabbitmq.as_ref().map(RabbitMq::url), "RABBIT_URL").context("no broker")?;
+        let redis_url = url(redis.as_ref().map(Redis::url), "REDIS_URL").context("no Redis")?;
+        let sim = match given.get("BOT_TOKEN") {
+            None => Some(simulator(args).await?),
+            Some(_) => None,
+        };
+        let mut env = environment(args, given, sim.as_ref());
+        env.extend(settings::links(&rabbit_url, &redis_url));
+
+        let step = Step::begin("Starting the services", args.plain);
+        let start = |service: Service, name: &str| Process::start(service, name, dir.path(), &env);
+        let writers: Result<Vec<_>> = (0..args.writers)
+            .map(|n| start(Service::CacheWriter, &format!("cache-writer-{n}")))
+            .collect();
+        let running = Running {
+            pid: std::process::id(),
+            rabbit_url,
+            redis_url,
+            sim_url: sim.as_ref().map(Sim::http_url),
+            started: SystemTime::now(),
+            settings: cache_settings(&env),
+        };
+        let mut pipeline = Self {
+            _announcement: running.announce()?,
+            writers: writers?,
+            router: start(Service::CommandRouter, "command-router")?,
+            ingest: start(Service::GatewayIngest, "gateway-ingest")?,
+            partitions: env
+                .get("PARTITIONS")
+                .and_then(|n| n.parse().ok())
+                .unwrap_or(16),
+            running,
+            sim,
+            _rabbitmq: rabbitmq,
+            _redis: redis,
+            _dir: dir,
+        };
+        let limit = if pipeline.sim.is_some() {
+            READY_LIMIT
+        } else {
+            READY_LIMIT_DISCORD
+        };
+        for process in pipeline.processes() {
+            process.ready(limit).await?;
+        }
+        step.done();
+        pipeline.begin_load(args.rate);
+        Ok(pipeline)
+    }
+
+    /// Fails if a service has ended.
+    pub(super) fn check(&mut self) -> Result<()> {
+        for process in self.processes() {
+            if !process.runs() {
+                bail!("{} has ended\n{}", process.name(), process.log_tail(30));
+            }
+        }
+        Ok(())
+    }
+
+    /// Stops everything, who produces first; the first failure is told when all of it is down.
+    pub(super) async fn stop(mut self, plain: bool) -> Result<()> {
+        if let Some(sim) = &self.sim {
+            sim.stop_load();
+        }
+        let mut stopped = Ok(());
+        for process in self.processes() {
+            let step = Step::begin(&format!("Stopping {}", process.name()), plain);
+            stopped = stopped.and(process.stop(STOP_LIMIT).await);
+            step.done();
+        }
+        if let Some(sim) = &self.sim {
+            sim.shutdown().await;
+        }
+        let step = Step::begin("Stopping the servers", plain);
+        drop(self);
+        step.done();
+        stopped
+    }
+
+    /// Where to connect: name and address.
+    pub(super) fn addresses(&self) -> Vec<(String, String)> {
+        let metrics = |process: &Process| {
+            (
+                process.name().to_owned(),
+                format!("http://127.0.0.1:{}/metrics", process.port()),
+            )
+        };
+        let discord = match &self.sim {
+            Some(sim) => format!("simulated, {} and {}", sim.http_url(), sim.gateway_url()),
+            None => "the real one".to_owned(),
+        };
+        let mut addresses = vec![
+            (
+                "RabbitMQ".to_owned(),
+                masked(&self.running.rabbit_url, self._rabbitmq.is_none()),
+            ),
+            (
+                "Redis".to_owned(),
+                masked(&self.running.redis_url, self._redis.is_none()),
+            ),
+            ("Discord".to_owned(), discord),
+        ];
+        addresses.push(metrics(&self.ingest));
+        addresses.extend(self.writers.iter().map(metrics));
+        addresses.push(metrics(&self.router));
+        addresses
+    }
+
+    fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
+        let ingest = std::iter::once(&mut self.ingest);
+        ingest
+            .chain(self.writers.iter_mut())
+            .chain(std::iter::once(&mut self.router))
+    }
+
+    fn begin_load(&self, rate: f64) {
+        if let Some(sim) = self.sim.clone() {
+            let rate = (rate > 0.0).then_some(rate);
+            // Ends with the simulator, or when the load is stopped.
+            tokio::spawn(async move {
+                sim.generate(Load {
+                    rate,
+                    ..Load::default()
+                })
+                .await
+            });
+        }
+    }
+}
+
+/// A simulated Discord that keeps the truth for `cargo xtask cache verify`, and not every event, for days of running.
+async fn simulator(args: &Args) -> Result<Sim> {
+    let mut config = SimConfig {
+        keep_payloads: false,
+        keep_truth: true,
+        ..SimConfig::default()
+    };
+    config.world.guilds = args.guilds;
+    config.recommended_shards = args.shards.unwrap_or(SHARDS);
+    // A demonstration should not wait five seconds for each shard.
+    config.max_concurrency = config.recommended_shards;
+    Sim::start(config)
+        .await
+        .context("can't start the simulated Discord")
+}
+
+/// What is given, and below it what makes a demonstration work without any.
+fn environment(
+    args: &Args,
+    given: &BTreeMap<String, String>,
+    sim: Option<&Sim>,
+) -> BTreeMap<String, String> {
+    // A queue that nobody reads would grow for as long as this runs.
+    let mut env = BTreeMap::from([("DEFAULT_QUEUE".to_owned(), "false".to_owned())]);
+    if let Some(sim) = sim {
+        env.insert("INTENTS".to_owned(), settings::ALL_INTENTS.to_string());
+        env.extend(given.clone());
+        let token = SimConfig::default().token;
+        env.extend(settings::discord(
+            &token,
+            &sim.http_url(),
+            &sim.gateway_url(),
+        ));
+        env.extend(settings::shards(args.shards.unwrap_or(SHARDS)));
+        return env;
+    }
+    env.extend(given.clone());
+    if let Some(shards) = args.shards {
+        env.extend(settings::shards(shards));
+    }
+    env
+}
+
+/// Those that say what the cache holds.
+fn cache_settings(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+    let about_cache = |name: &str| name.starts_with("STATE_") || name == "CACHE_LAYOUT";
+    env.iter()
+        .filter(|(name, _)| about_cache(name))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+/// The password of a server that isn't ours is nobody's business.
+fn masked(url: &str, foreign: bool) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, host))) if foreign => format!("{scheme}://…@{host}"),
+        _ => url.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_of_foreign_servers_are_masked() {
+        assert_eq!(masked("amqp://u:p@h:1/%2f", true), "amqp://…@h:1/%2f");
+        assert_eq!(
+            masked("amqp://guest:guest@h:1/", false),
+            "amqp://guest:guest@h:1/"
+        );
+        assert_eq!(masked("redis://h:1/", true), "redis://h:1/");
+    }
+}

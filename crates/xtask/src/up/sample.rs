@@ -1,0 +1,136 @@
+//! One look at everything that runs.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use dispatch_proto::session::ShardStatus;
+use dispatch_proto::{rabbit, redis as keys};
+use lapin::{Connection, ConnectionProperties};
+use redis::AsyncCommands;
+use redis::aio::MultiplexedConnection;
+use testbed::metrics::Metrics;
+use testbed::servers::{queue_depths, redis_connection};
+
+use super::layout::Pipeline;
+use crate::running::Running;
+use testbed::http;
+
+/// Takes samples. What can't be reached is missing from them; the next one tries again.
+#[derive(Debug)]
+pub(super) struct Sampler {
+    ingest: u16,
+    writers: Vec<u16>,
+    queues: Vec<String>,
+    running: Running,
+    rabbitmq: Option<Connection>,
+    redis: Option<MultiplexedConnection>,
+}
+
+/// What was seen.
+#[derive(Clone, Debug)]
+pub(super) struct Sample {
+    /// When.
+    pub(super) at: Instant,
+    /// Metrics of gateway-ingest.
+    pub(super) ingest: Metrics,
+    /// Metrics of all cache-writers, one after the other.
+    pub(super) writers: Metrics,
+    /// State of each shard.
+    pub(super) shards: Vec<ShardStatus>,
+    /// Frames of raw events that wait.
+    pub(super) lag: Option<u64>,
+}
+
+impl Sampler {
+    pub(super) fn new(pipeline: &Pipeline) -> Self {
+        Self {
+            ingest: pipeline.ingest.port(),
+            writers: pipeline
+                .writers
+                .iter()
+                .map(|writer| writer.port())
+                .collect(),
+            queues: (0..pipeline.partitions).map(rabbit::raw_queue).collect(),
+            running: pipeline.running.clone(),
+            rabbitmq: None,
+            redis: None,
+        }
+    }
+
+    pub(super) async fn sample(&mut self) -> Sample {
+        let mut writers = Metrics::default();
+        for port in &self.writers {
+            writers.samples.extend(metrics(*port).await.samples);
+        }
+        let ingest = metrics(self.ingest).await;
+        let shards = self.shards().await.unwrap_or_default();
+        Sample {
+            at: Instant::now(),
+            ingest,
+            writers,
+            shards,
+            lag: self.lag().await,
+        }
+    }
+
+    async fn shards(&mut self) -> Option<Vec<ShardStatus>> {
+        if self.redis.is_none() {
+            self.redis = redis_connection(&self.running.redis_url).await.ok();
+        }
+        let statuses: redis::RedisResult<String> = self.redis.as_mut()?.get(keys::STATUSES).await;
+        if statuses
+            .as_ref()
+            .is_err_and(redis::RedisError::is_unrecoverable_error)
+        {
+            self.redis = None;
+        }
+        serde_json::from_str(&statuses.ok()?).ok()
+    }
+
+    async fn lag(&mut self) -> Option<u64> {
+        if self.rabbitmq.is_none() {
+            let properties = ConnectionProperties::default();
+            self.rabbitmq = Connection::connect(&self.running.rabbit_url, properties)
+                .await
+                .ok();
+        }
+        match queue_depths(self.rabbitmq.as_ref()?, &self.queues).await {
+            Ok(depths) => Some(depths.values().map(|depth| u64::from(*depth)).sum()),
+            Err(_) => {
+                self.rabbitmq = None;
+                None
+            }
+        }
+    }
+}
+
+impl Sample {
+    /// Events received from Discord so far.
+    pub(super) fn received(&self) -> u64 {
+        self.ingest.sum("ingest_events_total").unwrap_or_default() as u64
+    }
+
+    /// Events published so far.
+    pub(super) fn published(&self) -> u64 {
+        self.writers.sum("gateway_events").unwrap_or_default() as u64
+    }
+
+    /// Cached objects by family. Every writer shows all of them, so the largest number counts.
+    pub(super) fn cached(&self) -> BTreeMap<&str, u64> {
+        let mut families = BTreeMap::new();
+        for sample in &self.writers.samples {
+            if let Some(family) = sample.name.strip_prefix("state_") {
+                let size = families.entry(family).or_insert(0);
+                *size = (sample.value as u64).max(*size);
+            }
+        }
+        families
+    }
+}
+
+async fn metrics(port: u16) -> Metrics {
+    let answer = http::fetch(port, "/metrics").await;
+    answer
+        .map(|answer| Metrics::parse(&answer.body))
+        .unwrap_or_default()
+}
