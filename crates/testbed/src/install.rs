@@ -1,0 +1,250 @@
+//! Finds the servers' programs (and Python, for a client that is not ours), and installs them from the distribution where
+//! that is possible.
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, bail};
+
+/// Where RabbitMQ's programs are.
+#[derive(Clone, Debug)]
+pub struct RabbitMqPrograms {
+    /// The server script: the one in the package's own folder, since the wrapper on `PATH` changes user.
+    pub server: PathBuf,
+    /// `rabbitmqctl`, of the same folder.
+    pub rabbitmqctl: PathBuf,
+    /// Erlang's port mapper.
+    pub epmd: PathBuf,
+}
+
+/// A program that is not installed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Missing {
+    /// RabbitMQ.
+    RabbitMq,
+    /// Redis.
+    Redis,
+    /// Python that can install packages for itself: only tests need it.
+    Python,
+}
+
+impl Missing {
+    fn package(self) -> &'static str {
+        match self {
+            Self::RabbitMq => "rabbitmq-server",
+            Self::Redis => "redis-server",
+            Self::Python => "python3-venv",
+        }
+    }
+
+    /// The setting that can name a running one instead.
+    fn url(self) -> Option<&'static str> {
+        match self {
+            Self::RabbitMq => Some("RABBIT_URL"),
+            Self::Redis => Some("REDIS_URL"),
+            Self::Python => None,
+        }
+    }
+}
+
+/// Folders in which packages put RabbitMQ's own scripts.
+const RABBITMQ_FOLDERS: [&str; 3] = [
+    "/usr/lib/rabbitmq/bin",
+    "/opt/homebrew/opt/rabbitmq/sbin",
+    "/usr/local/opt/rabbitmq/sbin",
+];
+
+/// Finds RabbitMQ's programs.
+///
+/// # Errors
+///
+/// If they are missing: the message says how to install them.
+pub fn rabbitmq() -> Result<RabbitMqPrograms> {
+    let server = rabbitmq_server().with_context(|| absent(Missing::RabbitMq))?;
+    let rabbitmqctl = server.with_file_name("rabbitmqctl");
+    let epmd = on_path("epmd").or_else(|| existing("/usr/lib/erlang/bin/epmd".into()));
+    let epmd = epmd.context("erlang's epmd was not found, although RabbitMQ is installed")?;
+    Ok(RabbitMqPrograms {
+        server,
+        rabbitmqctl,
+        epmd,
+    })
+}
+
+/// Finds Redis's server.
+///
+/// # Errors
+///
+/// If it is missing: the message says how to install it.
+pub fn redis() -> Result<PathBuf> {
+    on_path("redis-server").with_context(|| absent(Missing::Redis))
+}
+
+fn absent(missing: Missing) -> String {
+    let missing = [missing];
+    format!("{} installed. {}", list(&missing), advice(&missing))
+}
+
+/// Which servers are not installed.
+#[must_use]
+pub fn missing() -> Vec<Missing> {
+    let rabbit = rabbitmq_server().is_none().then_some(Missing::RabbitMq);
+    let redis = on_path("redis-server").is_none().then_some(Missing::Redis);
+    rabbit.into_iter().chain(redis).collect()
+}
+
+/// Whether there is no Python with which packages can be installed: by `venv` (Debian keeps what it needs in a package of
+/// its own), or by `pip`.
+#[must_use]
+pub fn python_missing() -> bool {
+    let works = |code: &str| {
+        let mut python = Command::new("python3");
+        python.args(["-c", code]).stdin(Stdio::null());
+        python.stdout(Stdio::null()).stderr(Stdio::null());
+        python.status().is_ok_and(|status| status.success())
+    };
+    !works("import venv, ensurepip") && !works("import pip")
+}
+
+/// The commands that install `missing` here, each as program and arguments.
+///
+/// # Errors
+///
+/// Where we can't install: no apt-get, or neither root nor sudo. The message says exactly what to do instead.
+pub fn commands(missing: &[Missing], interactive: bool) -> Result<Vec<Vec<String>>> {
+    let root = nix::unistd::geteuid().is_root();
+    if on_path("apt-get").is_none() || !(root || on_path("sudo").is_some()) {
+        bail!(
+            "{} installed, and can't be from here. {}",
+            list(missing),
+            advice(missing)
+        );
+    }
+    Ok(apt_commands(missing, root, interactive))
+}
+
+fn apt_commands(missing: &[Missing], root: bool, interactive: bool) -> Vec<Vec<String>> {
+    let sudo: &[&str] = match (root, interactive) {
+        (true, _) => &[],
+        (false, true) => &["sudo"],
+        // Nobody is there to type a password.
+        (false, false) => &["sudo", "-n"],
+    };
+    let prefix = || {
+        sudo.iter()
+            .chain(&["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"])
+    };
+    // A machine just set up may be running apt itself: wait for its lock.
+    let lock = ["-o", "DPkg::Lock::Timeout=300"];
+    let install = ["install", "-y", "--no-install-recommends"];
+    let packages = missing.iter().map(|server| server.package());
+    let strings = |words: Vec<&str>| words.into_iter().map(str::to_owned).collect();
+    vec![
+        strings(prefix().copied().chain(lock).chain(["update"]).collect()),
+        strings(
+            prefix()
+                .copied()
+                .chain(lock)
+                .chain(install)
+                .chain(packages)
+                .collect(),
+        ),
+    ]
+}
+
+/// Runs an installing command, its output into `log`.
+///
+/// # Errors
+///
+/// If it fails: the message holds the tail of its output.
+pub fn run(command: &[String], log: &Path) -> Result<()> {
+    let (program, args) = command.split_first().context("an empty command")?;
+    let output = std::fs::File::options()
+        .create(true)
+        .append(true)
+        .open(log)?;
+    let status = Command::new(program)
+        .args(args)
+        .stdin(Stdio::inherit())
+        .stdout(output.try_clone()?)
+        .stderr(output)
+        .status()
+        .with_context(|| format!("can't run {program}"))?;
+    if !status.success() {
+        let tail = crate::child::log_tail(log, 20);
+        let advice = advice(&missing());
+        bail!(
+            "`{}` failed ({status}).\n{tail}\n{advice}",
+            command.join(" ")
+        );
+    }
+    Ok(())
+}
+
+/// The path of a program on `PATH`, or in the folders of system programs that a user's `PATH` may lack.
+#[must_use]
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(system)
+        .find_map(|folder| existing(folder.join(program)))
+}
+
+fn rabbitmq_server() -> Option<PathBuf> {
+    RABBITMQ_FOLDERS
+        .iter()
+        .find_map(|folder| existing(Path::new(folder).join("rabbitmq-server")))
+        .or_else(|| on_path("rabbitmq-server"))
+}
+
+fn existing(path: PathBuf) -> Option<PathBuf> {
+    path.is_file().then_some(path)
+}
+
+fn list(missing: &[Missing]) -> String {
+    let names: Vec<_> = missing.iter().map(|server| server.package()).collect();
+    let verb = if names.len() == 1 { "is" } else { "are" };
+    format!("{} {verb} not", names.join(" and "))
+}
+
+fn advice(missing: &[Missing]) -> String {
+    let packages: Vec<_> = missing.iter().map(|server| server.package()).collect();
+    let urls: Vec<_> = missing.iter().filter_map(|server| server.url()).collect();
+    let install = format!(
+        "Install {} (on Debian or Ubuntu: `apt-get update && apt-get install {}`)",
+        packages.join(" and "),
+        packages.join(" "),
+    );
+    if urls.is_empty() {
+        return install + ".";
+    }
+    let urls = urls.join(" and ");
+    format!("{install}, or, for `cargo xtask up`, set {urls} to running servers.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn apt_is_run_with_sudo_where_needed() {
+        let as_root = apt_commands(&[Missing::Redis], true, false);
+        assert_eq!(
+            as_root[0][..3],
+            ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get"]
+        );
+        assert_eq!(as_root[1].last().unwrap(), "redis-server");
+        let as_user = apt_commands(&[Missing::RabbitMq, Missing::Redis], false, false);
+        assert_eq!(as_user[0][..2], ["sudo", "-n"]);
+        assert!(as_user[1].ends_with(&["rabbitmq-server".into(), "redis-server".into()]));
+    }
+
+    #[test]
+    fn advice_names_packages_and_settings() {
+        let both = [Missing::RabbitMq, Missing::Redis];
+        assert_eq!(list(&both), "rabbitmq-server and redis-server are not");
+        assert!(advice(&both).contains("RABBIT_URL and REDIS_URL"));
+        assert!(advice(&[Missing::Python]).ends_with("apt-get install python3-venv`)."));
+    }
+}

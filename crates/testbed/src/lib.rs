@@ -1,0 +1,27 @@
+//! Private servers, the services as processes, and a collector that checks what is promised: for tests and developer
+//! commands.
+//!
+//! - [`servers`]: a RabbitMQ and a Redis of one's own, on free loopback ports in a temporary folder.
+//! - [`install`]: finds their programs, and installs them from the distribution where that is possible.
+//! - [`process`]: the release binaries as child processes, from start to kill.
+//! - [`stack`]: servers, simulated Discord and services put together.
+//! - [`collector`]: reads the exchange and compares what arrived with what was sent.
+//! - [`faults`]: the fault suite.
+//!
+//! **Invariant:** nothing outlives its owner. Every child process is killed and reaped on drop, and where the system
+//! allows it the kernel kills it when this process dies by any other way.
+
+#![cfg_attr(test, allow(clippy::unwrap_used))]
+
+pub mod binaries;
+pub mod child;
+pub mod collector;
+pub mod faults;
+pub mod http;
+pub mod install;
+pub mod metrics;
+pub mod port;
+pub mod process;
+pub mod servers;
+pub mod stack;
+pub mod wait;

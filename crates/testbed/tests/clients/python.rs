@@ -1,0 +1,87 @@
+//! Python with packages of its own, in a temporary folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Output, Stdio};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+/// Longest time to download and install the packages.
+const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+/// What to do where it can't be had.
+const ADVICE: &str = "needed are python3 with venv or pip (on Debian or Ubuntu: `apt-get install python3-venv`) and access to \
+                      the Python package index, or a PIP_FIND_LINKS folder";
+
+/// A Python that finds the packages.
+#[derive(Debug)]
+pub(crate) struct Python {
+    program: PathBuf,
+    /// Where the packages are, if the program doesn't know.
+    path: Option<PathBuf>,
+}
+
+impl Python {
+    /// Makes a virtual environment in `dir` with the packages of a requirements file; where Python can't make one, a plain
+    /// folder.
+    pub(crate) async fn with_packages(dir: &Path, requirements: &Path) -> Result<Self> {
+        let venv = dir.join("venv");
+        let python = PathBuf::from("python3");
+        let make = ["-m".as_ref(), "venv".as_ref(), venv.as_os_str()];
+        let made = run(Command::new(&python).args(make), INSTALL_LIMIT).await;
+        let (interpreter, target) = match made {
+            Ok(output) if output.status.success() => (venv.join("bin/python"), None),
+            _ => (python, Some(dir.join("packages"))),
+        };
+        let mut install = Command::new(&interpreter);
+        install
+            .args([
+                "-m",
+                "pip",
+                "install",
+                "--quiet",
+                "--no-input",
+                "--only-binary",
+                ":all:",
+            ])
+            .args(["--disable-pip-version-check", "--requirement"])
+            .arg(requirements);
+        if let Some(target) = &target {
+            install.arg("--target").arg(target);
+        }
+        let installed = run(&mut install, INSTALL_LIMIT).await.context(ADVICE)?;
+        if !installed.status.success() {
+            let error = String::from_utf8_lossy(&installed.stderr);
+            bail!("can't install the Python packages: {ADVICE}\n{error}");
+        }
+        Ok(Self {
+            program: interpreter,
+            path: target,
+        })
+    }
+
+    /// Runs a program; returns what it printed.
+    pub(crate) async fn run(
+        &self,
+        script: &Path,
+        env: &[(&str, String)],
+        limit: Duration,
+    ) -> Result<String> {
+        let mut command = Command::new(&self.program);
+        command.arg(script).envs(env.iter().cloned());
+        if let Some(path) = &self.path {
+            command.env("PYTHONPATH", path);
+        }
+        let output = run(&mut command, limit).await?;
+        if !output.status.success() {
+            bail!("{}", String::from_utf8_lossy(&output.stderr));
+        }
+        Ok(String::from_utf8(output.stdout)?)
+    }
+}
+
+async fn run(command: &mut Command, limit: Duration) -> Result<Output> {
+    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = tokio::time::timeout(limit, output).await;
+    output.context("it doesn't end")?.context("can't start it")
+}
