@@ -1,4 +1,4 @@
-use cache_writer::core::settings::Settings;
+use cache_writer::core::{event::Unusable, plan::Note, settings::Settings};
 
 use super::{apply, check};
 use crate::writer::{Dispatch, Writer};
@@ -133,6 +133,36 @@ fn presence_merges_its_partial_user() {
             r#"{"guild_id":"1","user":{"id":"5","name":"a","avatar":null},"status":"offline","activities":[]}"#,
         )],
     );
+}
+
+#[test]
+fn a_guest_without_joined_at_is_a_whole_member() {
+    let guest = r#"{"user":{"id":"5"},"guild_id":"1","roles":[],"joined_at":null}"#;
+    check(
+        &[],
+        "GUILD_MEMBER_UPDATE",
+        guest,
+        None,
+        &[("member:1:5", guest)],
+    );
+    let partial = r#"{"user":{"id":"5"},"guild_id":"1","roles":[]}"#;
+    check(&[], "GUILD_MEMBER_UPDATE", partial, None, &[]);
+}
+
+#[test]
+fn voice_without_a_channel_field_changes_nothing() {
+    let cached = (
+        "voice:1:5",
+        r#"{"guild_id":"1","user_id":"5","channel_id":"3"}"#,
+    );
+    let (writer, outcome) = apply(
+        &[cached],
+        "VOICE_STATE_UPDATE",
+        r#"{"guild_id":"1","user_id":"5"}"#,
+    );
+    let missing = Note::Unusable(Unusable::Missing("channel_id"));
+    assert_eq!((outcome.old, outcome.note), (None, Some(missing)));
+    assert_eq!(writer.store.strings[cached.0], cached.1);
 }
 
 #[test]
