@@ -75,7 +75,7 @@ impl Rows {
 /// Every kind of command, and every refusal.
 #[tokio::test(flavor = "multi_thread")]
 async fn each_row_of_the_table() {
-    let mut options = Options::new(asking::SHARDS + 1, 30);
+    let options = Options::new(asking::SHARDS + 1, 30);
     let (stack, bot) = start(&options).await;
     let mut rows = Rows::default();
     let asked = full_lists::ask_twice(&stack, &bot).await;
@@ -149,7 +149,7 @@ async fn burst_with_a_crash() {
 
 async fn burst_with(end: End) {
     let _alone = alone().await;
-    let mut options = Options::new(4, 8);
+    let options = Options::new(4, 8);
     let (mut stack, bot) = start(&options).await;
     let mut rows = Rows::default();
     let burst = burst::survives_a_restart(&mut stack, &bot, end).await;

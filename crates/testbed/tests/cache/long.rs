@@ -67,8 +67,10 @@ async fn a_million_events_leave_both_layouts_right() {
         used.unwrap_or_default()
     );
     bench.assert_cache(&truth).await;
-    let ledger = bench.stack.collector.ledger();
-    assert_eq!((ledger.repeated, ledger.malformed), (0, 0));
-    drop(ledger);
+    let (repeated, malformed) = {
+        let ledger = bench.stack.collector.ledger();
+        (ledger.repeated, ledger.malformed)
+    };
+    assert_eq!((repeated, malformed), (0, 0));
     bench.stack.stop().await.unwrap();
 }
