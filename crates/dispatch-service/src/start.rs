@@ -90,7 +90,11 @@ where
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(supervise(service, config, common.address, run)) {
+    let result = runtime.block_on(supervise(service, config, common.address, run));
+    // Whatever still runs ends with the process. Taking the runtime down first would cancel the AMQP client's tasks under its own
+    // thread, which panics over that.
+    std::mem::forget(runtime);
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -17,7 +17,7 @@ async fn what_expires_leaves_nothing() {
         .env
         .insert("STATE_MEMBER_TTL".into(), "300000".into());
     let mut bench = Bench::start(&options).await;
-    bench.load(3_000, Mix::realistic()).await;
+    bench.load(1_500, Mix::realistic()).await;
     bench.assert_exact().await;
 
     for name in ["STATE_MEMBER_TTL", "STATE_MESSAGE_TTL"] {

@@ -17,8 +17,8 @@ async fn both_layouts_hold_the_truth() {
     let mut options = options("both", 2, 20);
     options.env.insert("STATE_MEMBER_TTL".into(), "1000".into());
     let mut bench = Bench::start(&options).await;
-    bench.load(4_000, Mix::realistic()).await;
-    bench.load(3_000, Mix::only(&DISPATCH_TYPES)).await;
+    bench.load(2_500, Mix::realistic()).await;
+    bench.load(2_000, Mix::only(&DISPATCH_TYPES)).await;
     bench.assert_exact().await;
 
     bench
@@ -42,7 +42,7 @@ async fn both_layouts_hold_the_truth() {
 async fn spectacles_layout_alone_holds_the_truth() {
     let _alone = alone().await;
     let mut bench = Bench::start(&options("spectacles", 2, 20)).await;
-    bench.load(3_000, Mix::realistic()).await;
+    bench.load(1_500, Mix::realistic()).await;
     bench.load(2_000, Mix::only(&DISPATCH_TYPES)).await;
     bench.assert_exact().await;
     bench

@@ -17,7 +17,7 @@ async fn families_that_are_switched_off_are_not_stored() {
         "STATE_VOICE",
     ];
     let mut bench = Bench::start(&without(&off)).await;
-    bench.load(3_000, Mix::realistic()).await;
+    bench.load(1_500, Mix::realistic()).await;
     bench.assert_events(without_old_of_families).await;
     let truth = without_families(
         bench.stack.sim.truth(),
@@ -30,7 +30,7 @@ async fn families_that_are_switched_off_are_not_stored() {
         &without(&["STATE_MEMBER", "STATE_OLD"]),
     )
     .await;
-    bench.load(2_000, Mix::realistic()).await;
+    bench.load(1_000, Mix::realistic()).await;
     bench.assert_events(|event| event.old = None).await;
     let mut truth = without_families(bench.stack.sim.truth(), &["member"]);
     take_member_counts(&bench, &mut truth).await;
