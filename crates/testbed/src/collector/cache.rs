@@ -24,7 +24,11 @@ pub async fn read(redis: &mut MultiplexedConnection) -> Result<BTreeMap<String, 
         let mut scan = cmd("SCAN");
         scan.arg(cursor).arg("COUNT").arg(PAGE);
         let (next, page): (u64, Vec<String>) = scan.query_async(redis).await?;
-        let entity = |key: &String| !NO_ENTITIES.iter().any(|prefix| key.starts_with(prefix));
+        let entity = |key: &String| {
+            // The Spectacles layout beside this one has its names in capitals.
+            let spectacles = key.starts_with(|first: char| first.is_ascii_uppercase());
+            !spectacles && !NO_ENTITIES.iter().any(|prefix| key.starts_with(prefix))
+        };
         keys.extend(page.into_iter().filter(entity));
         cursor = next;
         if cursor == 0 {
