@@ -10,10 +10,10 @@ use std::time::Duration;
 use lapin::{Channel, Connection, ConnectionProperties, uri::AMQPUri};
 use tokio_util::sync::CancellationToken;
 
-pub use publish::{DeadLetter, PublishError, Publisher};
+pub use publish::{DeadLetter, PublishError, Publisher, told_if_slow};
 
 use crate::{
-    backoff::Backoff,
+    backoff,
     health::Condition,
     settings::{
         Reader,
@@ -74,29 +74,8 @@ impl AmqpLink {
         connected: &Condition,
         stop: &CancellationToken,
     ) -> Option<Connection> {
-        let mut backoff = Backoff::default();
-        loop {
-            let attempt = async {
-                match self.connect(name).await {
-                    Ok(connection) => Some(connection),
-                    Err(error) => {
-                        connected.set(false);
-                        let delay = backoff.next_delay();
-                        tracing::warn!(%error, retry_in_ms = delay.as_millis(), "cannot connect to rabbitmq");
-                        tokio::time::sleep(delay).await;
-                        None
-                    }
-                }
-            };
-            match stop.run_until_cancelled(attempt).await {
-                Some(Some(connection)) => {
-                    connected.set(true);
-                    return Some(connection);
-                }
-                Some(None) => {}
-                None => return None,
-            }
-        }
+        let connect = || self.connect(name);
+        backoff::connect_until("rabbitmq", connected, stop, connect).await
     }
 }
 

@@ -1,6 +1,10 @@
 //! Waiting between attempts to reach a server that is away.
 
-use std::time::Duration;
+use std::{fmt::Display, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use crate::health::Condition;
 
 const FIRST: Duration = Duration::from_millis(100);
 const LONGEST: Duration = Duration::from_secs(5);
@@ -32,6 +36,32 @@ impl Backoff {
     pub fn reset(&mut self) {
         self.next = FIRST;
     }
+}
+
+/// Connects to `server`, again and again until it works; `None` if `stop` comes first. Says of `connected` how it goes.
+pub async fn connect_until<C, E: Display, F: Future<Output = Result<C, E>>>(
+    server: &str,
+    connected: &Condition,
+    stop: &CancellationToken,
+    connect: impl Fn() -> F,
+) -> Option<C> {
+    let mut backoff = Backoff::default();
+    let connection = stop.run_until_cancelled(async {
+        loop {
+            match connect().await {
+                Ok(connection) => break connection,
+                Err(error) => {
+                    connected.set(false);
+                    let delay = backoff.next_delay();
+                    tracing::warn!(%error, retry_in_ms = delay.as_millis(), "cannot connect to {server}");
+                    tokio::time::sleep(delay).await;
+                }
+            }
+        }
+    });
+    let connection = connection.await?;
+    connected.set(true);
+    Some(connection)
 }
 
 #[cfg(test)]

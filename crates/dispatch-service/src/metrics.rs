@@ -17,10 +17,15 @@ const EVENTS: &[f64] = &[1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 250.0, 500.0, 1
 ///
 /// If a recorder is installed already.
 pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
-    PrometheusBuilder::new()
+    let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_events".to_owned()), EVENTS)?
-        .install_recorder()
+        .install_recorder()?;
+    metrics::describe_counter!(
+        "rabbitmq_slow_confirms_total",
+        "Times that RabbitMQ had not confirmed a publication for another 10 s"
+    );
+    Ok(handle)
 }
 
 /// Keeps the recorder's memory bounded; to be run for as long as the process lives.

@@ -9,7 +9,7 @@ use redis::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    backoff::Backoff,
+    backoff,
     health::Condition,
     settings::{
         Reader, Setting,
@@ -103,29 +103,7 @@ impl RedisLink {
         connected: &Condition,
         stop: &CancellationToken,
     ) -> Option<MultiplexedConnection> {
-        let mut backoff = Backoff::default();
-        loop {
-            let attempt = async {
-                match self.connect().await {
-                    Ok(connection) => Some(connection),
-                    Err(error) => {
-                        connected.set(false);
-                        let delay = backoff.next_delay();
-                        tracing::warn!(%error, retry_in_ms = delay.as_millis(), "cannot connect to redis");
-                        tokio::time::sleep(delay).await;
-                        None
-                    }
-                }
-            };
-            match stop.run_until_cancelled(attempt).await {
-                Some(Some(connection)) => {
-                    connected.set(true);
-                    return Some(connection);
-                }
-                Some(None) => {}
-                None => return None,
-            }
-        }
+        backoff::connect_until("redis", connected, stop, || self.connect()).await
     }
 
     /// A connection that reconnects by itself, for commands that stand alone. It need not be connected yet.

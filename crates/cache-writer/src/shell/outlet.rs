@@ -9,7 +9,7 @@ use dispatch_proto::{
     rabbit::{EVENTS_EXCHANGE, HEADER_SEQ, HEADER_SHARD, MAX_BODY},
 };
 use dispatch_service::{
-    amqp::{DeadLetter, PublishError, Publisher},
+    amqp::{DeadLetter, PublishError, Publisher, told_if_slow},
     backoff::Backoff,
 };
 use lapin::{
@@ -71,14 +71,7 @@ impl Outlet {
             return Ok(());
         }
         let begun = std::time::Instant::now();
-        let mut pending = Vec::with_capacity(events.len());
-        for event in events {
-            if let Some(gap) = &event.gap {
-                self.send_gap(&mut pending, event, gap).await?;
-            }
-            self.send_event(&mut pending, event).await?;
-        }
-        self.settle(pending).await?;
+        told_if_slow("a batch of events", self.publish_all(events)).await?;
         metrics::published(begun.elapsed().as_secs_f64());
         let now = now_us();
         for event in events {
@@ -87,6 +80,17 @@ impl Outlet {
             );
         }
         Ok(())
+    }
+
+    async fn publish_all(&mut self, events: &[Outgoing<'_>]) -> Result<(), PublishError> {
+        let mut pending = Vec::with_capacity(events.len());
+        for event in events {
+            if let Some(gap) = &event.gap {
+                self.send_gap(&mut pending, event, gap).await?;
+            }
+            self.send_event(&mut pending, event).await?;
+        }
+        self.settle(pending).await
     }
 
     /// Publishes a body that is no frame to the dead letters.

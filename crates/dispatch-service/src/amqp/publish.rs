@@ -1,5 +1,7 @@
 //! Publishing with confirms.
 
+use std::{future::Future, pin::pin, time::Duration};
+
 use dispatch_proto::rabbit::{DEAD_QUEUE, HEADER_REASON, HEADER_SOURCE, MAX_BODY};
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
@@ -8,6 +10,8 @@ use lapin::{
 };
 use thiserror::Error;
 
+/// RabbitMQ confirms within milliseconds, unless its disk is slow or an alarm holds publishers back.
+const SLOW: Duration = Duration::from_secs(10);
 /// Persistent, as AMQP spells it.
 const PERSISTENT: u8 = 2;
 
@@ -162,6 +166,24 @@ impl Publisher {
     /// If the broker does not confirm the message.
     pub async fn confirmed(confirm: PublisherConfirm) -> Result<(), PublishError> {
         confirmed(confirm).await
+    }
+}
+
+/// Awaits a publication. While it is not confirmed, says so every 10 s, in the log and in `rabbitmq_slow_confirms_total`: nothing
+/// is lost meanwhile, but nothing moves either, and RabbitMQ itself tells a publisher nothing.
+pub async fn told_if_slow<T>(what: &str, publication: impl Future<Output = T>) -> T {
+    let mut publication = pin!(publication);
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Ok(done) = tokio::time::timeout(SLOW, &mut publication).await {
+            return done;
+        }
+        waited += SLOW;
+        metrics::counter!("rabbitmq_slow_confirms_total").increment(1);
+        tracing::warn!(
+            waited_s = waited.as_secs(),
+            "rabbitmq has not confirmed {what}: its disk is slow, or an alarm (memory, disk space) holds publishers back"
+        );
     }
 }
 
