@@ -11,6 +11,7 @@ pub mod run;
 pub mod strike;
 pub mod table;
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::collector::check::{Report, Tolerated};
@@ -27,6 +28,8 @@ pub struct Case {
     pub seed: u64,
     /// Events a second.
     pub rate: f64,
+    /// Settings of the services beyond those that every case has.
+    pub settings: BTreeMap<String, String>,
 }
 
 impl Case {
@@ -97,6 +100,7 @@ mod tests {
                 rounds: vec![round.to_vec()],
                 seed: 0,
                 rate: 1.0,
+                settings: BTreeMap::new(),
             };
             let tolerated = case.tolerated();
             (

@@ -54,12 +54,22 @@ const RABBITMQ_FOLDERS: [&str; 3] = [
     "/usr/local/opt/rabbitmq/sbin",
 ];
 
+/// Names a folder with `rabbitmq-server`, `rabbitmqctl`, `epmd` and `redis-server`: other versions than those installed.
+pub const SERVERS_DIR: &str = "DISPATCH_SERVERS_DIR";
+
 /// Finds RabbitMQ's programs.
 ///
 /// # Errors
 ///
 /// If they are missing: the message says how to install them.
 pub fn rabbitmq() -> Result<RabbitMqPrograms> {
+    if let Some(chosen) = chosen_folder() {
+        return Ok(RabbitMqPrograms {
+            server: chosen_program(&chosen, "rabbitmq-server")?,
+            rabbitmqctl: chosen_program(&chosen, "rabbitmqctl")?,
+            epmd: chosen_program(&chosen, "epmd")?,
+        });
+    }
     let server = rabbitmq_server().with_context(|| absent(Missing::RabbitMq))?;
     let rabbitmqctl = server.with_file_name("rabbitmqctl");
     let epmd = on_path("epmd").or_else(|| existing("/usr/lib/erlang/bin/epmd".into()));
@@ -77,6 +87,9 @@ pub fn rabbitmq() -> Result<RabbitMqPrograms> {
 ///
 /// If it is missing: the message says how to install it.
 pub fn redis() -> Result<PathBuf> {
+    if let Some(chosen) = chosen_folder() {
+        return chosen_program(&chosen, "redis-server");
+    }
     on_path("redis-server").with_context(|| absent(Missing::Redis))
 }
 
@@ -85,9 +98,21 @@ fn absent(missing: Missing) -> String {
     format!("{} installed. {}", list(&missing), advice(&missing))
 }
 
+fn chosen_folder() -> Option<PathBuf> {
+    std::env::var_os(SERVERS_DIR).map(PathBuf::from)
+}
+
+fn chosen_program(folder: &Path, name: &str) -> Result<PathBuf> {
+    existing(folder.join(name))
+        .with_context(|| format!("{SERVERS_DIR}={} has no {name}", folder.display()))
+}
+
 /// Which servers are not installed.
 #[must_use]
 pub fn missing() -> Vec<Missing> {
+    if chosen_folder().is_some() {
+        return Vec::new();
+    }
     let rabbit = rabbitmq_server().is_none().then_some(Missing::RabbitMq);
     let redis = on_path("redis-server").is_none().then_some(Missing::Redis);
     rabbit.into_iter().chain(redis).collect()

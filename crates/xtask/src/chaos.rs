@@ -23,6 +23,9 @@ pub(crate) struct Args {
     /// Seed of the first case; the next has the next. Left out: by the clock.
     #[arg(long)]
     seed: Option<u64>,
+    /// Type of the queues that are Dispatch's own: classic or quorum.
+    #[arg(long, value_parser = ["classic", "quorum"], default_value = "classic")]
+    queue_type: String,
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
@@ -38,7 +41,9 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let start = Instant::now();
     let (mut passed, mut failed) = (0, 0);
     for seed in seed.. {
-        let case = cases::random(seed);
+        let mut case = cases::random(seed);
+        let queue_type = ("RABBIT_QUEUE_TYPE".to_owned(), args.queue_type.clone());
+        case.settings.extend([queue_type]);
         let (outcome, back) = tokio::select! {
             ended = run_case(&case, servers) => ended?,
             () = stop.requested() => break,

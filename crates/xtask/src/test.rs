@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Of the fault suite, run the cases whose name contains this.
     #[arg(long, default_value = "")]
     case: String,
+    /// Of the fault suite, the type of the queues that are Dispatch's own: classic or quorum.
+    #[arg(long, value_parser = ["classic", "quorum"], default_value = "classic")]
+    queue_type: String,
     /// Run all stages, whatever fails.
     #[arg(long)]
     no_fail_fast: bool,
@@ -94,7 +97,7 @@ async fn stages(args: &Args) -> Result<Tally> {
             "Fault suite: strikes under load against the release binaries",
             start,
         );
-        tally.add(faults(&args.case).await?);
+        tally.add(faults(args).await?);
     }
     println!("\nAll of it took {}", duration::show(start.elapsed()));
     Ok(tally)
@@ -118,17 +121,19 @@ async fn run_all(programs: &[Program], kind: Kind) -> Result<Tally> {
     Ok(tally)
 }
 
-async fn faults(name: &str) -> Result<Tally> {
+async fn faults(args: &Args) -> Result<Tally> {
     println!("{}", table::heading());
     let mut tally = Tally::default();
     let mut running = None;
-    let suite = cases::suite(SEED);
-    for case in suite.iter().filter(|case| case.name.contains(name)) {
+    let suite = cases::suite(SEED).into_iter();
+    for mut case in suite.filter(|case| case.name.contains(&args.case)) {
+        let queue_type = ("RABBIT_QUEUE_TYPE".to_owned(), args.queue_type.clone());
+        case.settings.extend([queue_type]);
         let servers = match running.take() {
             Some(servers) => servers,
             None => Servers::start(Persistence::EveryWrite).await?,
         };
-        match run_case(case, servers).await {
+        match run_case(&case, servers).await {
             Ok((outcome, servers)) => {
                 running = Some(servers);
                 println!("{}", table::row(&outcome));
@@ -145,7 +150,7 @@ async fn faults(name: &str) -> Result<Tally> {
         }
     }
     if tally == Tally::default() {
-        bail!("no case of the fault suite has `{name}` in its name");
+        bail!("no case of the fault suite has `{}` in its name", args.case);
     }
     Ok(tally)
 }

@@ -1,5 +1,7 @@
 //! The suite's cases, and random ones.
 
+use std::collections::BTreeMap;
+
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -93,6 +95,7 @@ pub fn suite(seed: u64) -> Vec<Case> {
         rounds,
         seed: seed.wrapping_add(n),
         rate: RATE,
+        settings: BTreeMap::new(),
     };
     (0..).zip(cases).map(case).collect()
 }
@@ -116,6 +119,7 @@ pub fn random(seed: u64) -> Case {
         rounds,
         seed,
         rate: RATE,
+        settings: BTreeMap::new(),
     }
 }
 

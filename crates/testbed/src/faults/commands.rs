@@ -38,11 +38,17 @@ impl Commands {
     }
 
     /// Ends, and returns how many commands RabbitMQ has confirmed.
-    pub async fn stop(self) -> u64 {
+    pub async fn stop(mut self) -> u64 {
         self.task.abort();
         // Until it is over: the count must not change any more.
-        let _ = self.task.await;
+        let _ = (&mut self.task).await;
         self.published.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Commands {
+    fn drop(&mut self) {
+        self.task.abort();
     }
 }
 

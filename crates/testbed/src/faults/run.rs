@@ -65,6 +65,7 @@ pub async fn run(case: &Case, mut servers: Servers) -> Result<(Outcome, Servers)
     options.writers = WRITERS;
     options.sim.world.seed = case.seed;
     options.sim.heartbeat_interval = HEARTBEAT;
+    options.env.extend(case.settings.clone());
     let silent = |strike: &Strike| matches!(strike, Strike::SilenceWriter(_));
     if case.rounds.iter().flatten().any(silent) {
         let url = servers.rabbitmq.url();
@@ -80,7 +81,9 @@ pub async fn run(case: &Case, mut servers: Servers) -> Result<(Outcome, Servers)
         outcome.report = stack.check(Duration::ZERO).await.ok();
     }
     if !outcome.passed() {
-        outcome.logs = stack.log_tails(15);
+        // Where the events got stuck, if they did.
+        let queues = stack.servers.rabbitmq.queues().await;
+        outcome.logs = format!("queues: {queues:?}\n{}", stack.log_tails(15));
     }
     Ok((outcome, stack.abandon()))
 }

@@ -237,6 +237,7 @@ impl RabbitMq {
             .env_clear()
             .env("PATH", std::env::var_os("PATH").unwrap_or_default())
             .envs(&self.env)
+            .current_dir(&self.dir)
             .stdin(Stdio::null())
             .kill_on_drop(true);
         let output = tokio::time::timeout(CONTROL_LIMIT, command.output());
