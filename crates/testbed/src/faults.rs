@@ -10,6 +10,7 @@ pub mod rebuild;
 pub mod run;
 pub mod strike;
 pub mod table;
+mod unconfirmed;
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -20,16 +20,20 @@ pub fn suite(seed: u64) -> Vec<Case> {
     use Strike::{
         BlockRabbitMq, CutSocket, FreezeWriter, FreezeWriterInBatch, InvalidResumable,
         InvalidSession, KillIngest, KillRabbitMq, KillRedis, KillRouter, KillWriter,
-        KillWriterInBatch, LoseRedis, Reconnect, RefuseConnections, SilenceWriter, StallAcks,
-        TermIngest, TermRouter, TermWriter, TermWriterInBatch,
+        KillWriterInBatch, KillWriterUnconfirmed, LoseRedis, Reconnect, RefuseConnections,
+        SilenceWriter, StallAcks, TermIngest, TermRouter, TermWriter, TermWriterInBatch,
     };
     let single = |strike| vec![vec![strike]];
     let turns = |strike: fn(usize) -> Strike| (0..MANY).map(|n| vec![strike(n)]).collect();
-    let cases: [(&str, Vec<Vec<Strike>>); 30] = [
+    let cases: [(&str, Vec<Vec<Strike>>); 31] = [
         ("no fault", Vec::new()),
         ("kill -9 ingest, 4 times", vec![vec![KillIngest]; 4]),
         ("kill -9 writer, 8 times", turns(KillWriter)),
         ("kill -9 writer in batch, 8 times", turns(KillWriterInBatch)),
+        (
+            "kill -9 before confirms, 4 times",
+            vec![vec![KillWriterUnconfirmed]; 4],
+        ),
         ("kill -9 router", single(KillRouter)),
         ("SIGTERM ingest", single(TermIngest)),
         ("SIGTERM writers, 8 times", turns(TermWriter)),
@@ -136,8 +140,8 @@ fn separable(mut round: Vec<Strike>) -> Vec<Strike> {
 fn clash(first: Strike, second: Strike) -> bool {
     use Strike::{
         BlockRabbitMq, FreezeWriter, FreezeWriterInBatch, InvalidSession, KillIngest, KillRabbitMq,
-        KillRedis, KillRouter, KillWriterInBatch, LoseRedis, SilenceWriter, TermIngest, TermRouter,
-        TermWriter, TermWriterInBatch,
+        KillRedis, KillRouter, KillWriterInBatch, KillWriterUnconfirmed, LoseRedis, SilenceWriter,
+        TermIngest, TermRouter, TermWriter, TermWriterInBatch,
     };
     let is_broker = matches!(second, KillRabbitMq | BlockRabbitMq);
     let is_store = matches!(second, KillRedis | LoseRedis);
@@ -148,6 +152,8 @@ fn clash(first: Strike, second: Strike) -> bool {
         return true;
     }
     match first {
+        // Both servers and every writer have a part in it.
+        KillWriterUnconfirmed => is_broker || is_store || writer(second).is_some(),
         KillIngest => is_ingest,
         KillRouter => second == TermRouter,
         // An orderly end needs servers that answer.

@@ -6,6 +6,7 @@ use anyhow::Result;
 use discord_sim::{Fault, Scope};
 
 use super::run::HEARTBEAT;
+use super::unconfirmed;
 use crate::process::Process;
 use crate::stack::{STOP_LIMIT, Stack};
 
@@ -49,6 +50,8 @@ pub enum Strike {
     /// `kill -9` of a writer that waits for Redis, which then carries out what it was asked: batches that are applied and
     /// not published.
     KillWriterInBatch(usize),
+    /// `kill -9` of whichever writer has committed a batch that RabbitMQ, in a memory alarm, does not confirm.
+    KillWriterUnconfirmed,
     /// A writer is frozen, its consumers are replaced, it wakes.
     FreezeWriter(usize),
     /// The same while it waits for Redis: it wakes with a batch that was read, or committed, before it was replaced.
@@ -71,7 +74,7 @@ pub enum Strike {
 
 impl Strike {
     /// Every kind, with writers 0 and 1 where that makes a difference.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::KillIngest,
         Self::KillWriter(0),
         Self::KillWriter(1),
@@ -90,6 +93,7 @@ impl Strike {
         Self::FreezeWriter(1),
         Self::KillWriterInBatch(0),
         Self::KillWriterInBatch(1),
+        Self::KillWriterUnconfirmed,
         Self::FreezeWriterInBatch(0),
         Self::FreezeWriterInBatch(1),
         Self::CutSocket,
@@ -104,7 +108,8 @@ impl Strike {
     /// connection there.
     #[must_use]
     pub fn may_repeat(self) -> bool {
-        self == Self::KillRabbitMq || self.writer_crash().is_some()
+        matches!(self, Self::KillRabbitMq | Self::KillWriterUnconfirmed)
+            || self.writer_crash().is_some()
     }
 
     /// The writer that crashes, or is replaced before it knows.
@@ -197,6 +202,7 @@ impl Strike {
                 writer(stack, n).kill9();
                 stack.servers.redis.wake();
             }
+            Self::KillWriterUnconfirmed => unconfirmed::kill_writer(stack).await?,
             Self::FreezeWriter(n) => {
                 writer(stack, n).sigstop();
                 replace_consumers(stack, n).await?;
@@ -233,6 +239,7 @@ impl Strike {
             | Self::TermWriterInBatch(n) => {
                 writer(stack, n).restart()?;
             }
+            Self::KillWriterUnconfirmed => unconfirmed::restart_writer(stack)?,
             Self::KillRouter | Self::TermRouter => stack.router.restart()?,
             Self::KillRabbitMq => stack.servers.rabbitmq.restart().await?,
             Self::BlockRabbitMq => stack.servers.rabbitmq.set_memory_alarm(false).await?,
