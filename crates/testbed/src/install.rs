@@ -26,6 +26,8 @@ pub enum Missing {
     Redis,
     /// Python that can install packages for itself: only tests need it.
     Python,
+    /// What fetches another release of the distribution: only tests against other versions of the servers need it.
+    Debootstrap,
 }
 
 impl Missing {
@@ -34,6 +36,7 @@ impl Missing {
             Self::RabbitMq => "rabbitmq-server",
             Self::Redis => "redis-server",
             Self::Python => "python3-venv",
+            Self::Debootstrap => "debootstrap",
         }
     }
 
@@ -42,7 +45,7 @@ impl Missing {
         match self {
             Self::RabbitMq => Some("RABBIT_URL"),
             Self::Redis => Some("REDIS_URL"),
-            Self::Python => None,
+            Self::Python | Self::Debootstrap => None,
         }
     }
 }
@@ -197,7 +200,12 @@ pub fn run(command: &[String], log: &Path) -> Result<()> {
         .with_context(|| format!("can't run {program}"))?;
     if !status.success() {
         let tail = crate::child::log_tail(log, 20);
-        let advice = advice(&missing());
+        let missing = missing();
+        let advice = if missing.is_empty() {
+            String::new()
+        } else {
+            advice(&missing)
+        };
         bail!(
             "`{}` failed ({status}).\n{tail}\n{advice}",
             command.join(" ")

@@ -40,6 +40,9 @@ fn missing(needed: &[Missing]) -> Vec<Missing> {
     if install::python_missing() {
         missing.push(Missing::Python);
     }
+    if install::on_path("debootstrap").is_none() {
+        missing.push(Missing::Debootstrap);
+    }
     missing.retain(|program| needed.contains(program));
     missing
 }

@@ -1,4 +1,4 @@
-//! Developer commands: up, tail, test, chaos, cache.
+//! Developer commands: up, tail, test, chaos, servers, cache.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -9,6 +9,7 @@ mod duration;
 mod install;
 mod progress;
 mod running;
+mod servers;
 mod stop;
 mod tail;
 mod terminal;
@@ -34,6 +35,7 @@ enum Command {
     Tail(tail::Args),
     Test(test::Args),
     Chaos(chaos::Args),
+    Servers(servers::Args),
     #[command(subcommand)]
     Cache(cache::Command),
 }
@@ -58,6 +60,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Command::Tail(args) => tail::run(args).await,
             Command::Test(args) => test::run(args).await,
             Command::Chaos(args) => chaos::run(args).await,
+            Command::Servers(args) => servers::run(&args),
             Command::Cache(command) => cache::run(command).await,
         }
     })
