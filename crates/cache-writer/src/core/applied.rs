@@ -105,10 +105,10 @@ impl Applied {
         self.shards.iter().filter_map(lags).collect()
     }
 
-    /// Takes over whatever `other` has that is further.
-    pub fn merge(&mut self, other: &Self) {
-        for (shard, sessions) in &other.shards {
-            for (session, last) in sessions.iter().rev() {
+    /// Takes over what `other` has applied of these shards beyond `self`.
+    pub fn merge(&mut self, other: &Self, shards: &[u32]) {
+        for shard in shards {
+            for (session, last) in other.shards.get(shard).into_iter().flatten().rev() {
                 self.advance(*shard, session, *last);
             }
         }
@@ -181,6 +181,21 @@ mod tests {
         assert_eq!(memory.ahead_of(&applied(&[("a", 5)])), [0]);
         assert_eq!(memory.ahead_of(&Applied::default()), [0]);
         assert!(memory.ahead_of(&applied(&[("a", 7)])).is_empty());
+        assert!(memory.ahead_of(&applied(&[("a", 9), ("b", 1)])).is_empty());
+    }
+
+    #[test]
+    fn what_was_lost_is_taken_from_memory_for_the_shards_that_lost_it() {
+        let mut memory = applied(&[("a", 7)]);
+        memory.advance(1, "c", 4);
+        let mut stored = applied(&[("a", 5)]);
+        stored.advance(1, "c", 4);
+        stored.advance(1, "d", 2);
+        let lost = memory.ahead_of(&stored);
+        assert_eq!(lost, [0]);
+        stored.merge(&memory, &lost);
+        assert_eq!(stored.judge(0, "a", 7), Verdict::Applied);
+        assert_eq!(stored.encode(1), r#"[["d",2],["c",4]]"#);
     }
 
     proptest! {

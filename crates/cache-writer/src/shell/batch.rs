@@ -41,10 +41,13 @@ const MAX_BATCH: usize = 1_000;
 
 /// The owner of a partition.
 pub(super) struct Owner {
+    partition: u32,
     store: Store,
     shared: Arc<Shared>,
     stop: CancellationToken,
-    applied: Applied,
+    applied: Arc<Applied>,
+    /// What was applied when everything was confirmed last; none before this owner's first batch.
+    published: Option<Arc<Applied>>,
     /// What the last owner left to be published again.
     pending: Journal,
     /// The newest journal whose events are all confirmed: found on Redis again, it asks for nothing.
@@ -88,29 +91,36 @@ impl From<dispatch_service::amqp::PublishError> for Interrupted {
 impl Owner {
     /// Takes the partition over as soon as Redis answers; none if `stop` comes first.
     pub(super) async fn take_over(
-        mut store: Store,
+        partition: u32,
         shared: Arc<Shared>,
         stop: CancellationToken,
     ) -> Option<Self> {
+        let mut store = Store::new(&shared.config, partition);
         let mut backoff = Backoff::default();
-        loop {
+        let Legacy { applied, journal } = loop {
             match store.take_over().await {
-                Ok(Legacy { applied, journal }) => {
-                    shared.redis_up.set(true);
-                    let pending = decode(journal.as_deref());
-                    return Some(Self {
-                        store,
-                        shared,
-                        stop,
-                        applied,
-                        pending,
-                        confirmed: None,
-                        rewrite: false,
-                    });
-                }
+                Ok(legacy) => break legacy,
                 Err(error) => wait(&shared, &error, &mut backoff, &stop).await?,
             }
+        };
+        shared.redis_up.set(true);
+        let mut owner = Self {
+            partition,
+            store,
+            stop,
+            applied: Arc::default(),
+            published: None,
+            pending: decode(journal.as_deref()),
+            confirmed: None,
+            rewrite: false,
+            shared,
+        };
+        // This process may have served the partition before, and know of more than Redis does.
+        if let Some(known) = owner.shared.published(partition) {
+            owner.applied = known;
         }
+        owner.reconcile(applied);
+        Some(owner)
     }
 
     /// Works deliveries off. `false` if the process was asked to end while Redis was away: they are to come again.
@@ -174,7 +184,7 @@ impl Owner {
         events: &[Incoming<'_>],
         outlet: &mut Outlet,
     ) -> Result<(), Interrupted> {
-        let mut ahead = self.applied.clone();
+        let mut ahead = Applied::clone(&self.applied);
         let (mut replays, mut new) = (Vec::new(), Vec::new());
         for event in events {
             match ahead.judge(event.shard, event.session, event.sequence) {
@@ -228,7 +238,7 @@ impl Owner {
         } = plan::plan(views, &snapshot, settings);
 
         let mut journal = JournalWriter::default();
-        let mut applied = self.applied.clone();
+        let mut applied = Applied::clone(&self.applied);
         let mut shards = Vec::new();
         for ((event, gap), outcome) in events.iter().zip(&outcomes) {
             journal.push(
@@ -251,7 +261,7 @@ impl Owner {
             .collect();
         let journal = journal.finish();
         self.store.commit(&writes, &texts, &journal).await?;
-        self.applied = applied;
+        self.applied = Arc::new(applied);
         self.rewrite = false;
         // What came again came before anything new, so what is left of the last owner's journal was acknowledged.
         self.pending = Journal::default();
@@ -265,6 +275,7 @@ impl Owner {
             .collect();
         outlet.publish(&outgoing).await?;
         self.confirmed = Some(journal);
+        self.published = Some(self.applied.clone());
         for ((event, gap), outcome) in events.iter().zip(outcomes) {
             self.tell(event, gap.as_ref(), outcome);
         }
@@ -282,18 +293,8 @@ impl Owner {
             self.pending = Journal::default();
             return self.store.retake().await;
         }
-        let Legacy {
-            mut applied,
-            journal,
-        } = self.store.reload().await?;
-        let lost = self.applied.ahead_of(&applied);
-        if !lost.is_empty() {
-            tracing::error!(shards = ?lost, "redis came back with older data: the cache lacks changes until it is rebuilt (see the README)");
-            metrics::rollback();
-            self.rewrite = true;
-        }
-        applied.merge(&self.applied);
-        self.applied = applied;
+        let Legacy { applied, journal } = self.store.reload().await?;
+        self.reconcile(applied);
         let published = journal.is_none() || journal == self.confirmed;
         self.pending = if published {
             Journal::default()
@@ -301,6 +302,19 @@ impl Owner {
             decode(journal.as_deref())
         };
         Ok(())
+    }
+
+    /// Takes in what Redis says is applied. What is known here beyond that was applied once, and lost with newer data: a fail-over to a
+    /// replica that lagged, say.
+    fn reconcile(&mut self, mut stored: Applied) {
+        let lost = self.applied.ahead_of(&stored);
+        if !lost.is_empty() {
+            tracing::error!(shards = ?lost, "redis came back with older data: the cache lacks changes until it is rebuilt (see the README)");
+            metrics::rollback();
+            self.rewrite = true;
+        }
+        stored.merge(&self.applied, &lost);
+        self.applied = Arc::new(stored);
     }
 
     /// Logs and counts what an event has brought to light.
@@ -346,6 +360,15 @@ impl Owner {
                 }
             }
             None => {}
+        }
+    }
+}
+
+/// However the ownership ends, the next one of this process is to know of it.
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Some(published) = self.published.take() {
+            self.shared.set_published(self.partition, published);
         }
     }
 }

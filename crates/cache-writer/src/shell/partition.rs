@@ -5,7 +5,11 @@
 //! order. It publishes on the channel it consumes from: when the broker drops the connection, the right to publish for the
 //! partition and the ability to do so end together.
 
-use std::{mem::ManuallyDrop, sync::Arc};
+use std::{
+    collections::HashMap,
+    mem::ManuallyDrop,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use dispatch_proto::rabbit::raw_queue;
 use dispatch_service::{
@@ -28,9 +32,8 @@ use super::{
     guild_log::GuildLog,
     outlet::Outlet,
     seats::{Seat, Seats},
-    store::Store,
 };
-use crate::{config::Config, error::PartitionError, metrics};
+use crate::{config::Config, core::applied::Applied, error::PartitionError, metrics};
 
 /// Frames that may be on their way to a partition's task: at up to 256 KiB a frame, 4 MiB.
 const PREFETCH: u16 = 16;
@@ -40,6 +43,8 @@ pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) guild_log: Option<GuildLog>,
     pub(super) redis_up: Condition,
+    /// By partition, what was applied and published when this process served it last.
+    published: Mutex<HashMap<u32, Arc<Applied>>>,
 }
 
 impl Shared {
@@ -48,7 +53,23 @@ impl Shared {
             config,
             guild_log,
             redis_up,
+            published: Mutex::default(),
         }
+    }
+
+    /// What was applied and published when this process served the partition last.
+    pub(super) fn published(&self, partition: u32) -> Option<Arc<Applied>> {
+        self.lock_published().get(&partition).cloned()
+    }
+
+    pub(super) fn set_published(&self, partition: u32, published: Arc<Applied>) {
+        self.lock_published().insert(partition, published);
+    }
+
+    fn lock_published(&self) -> MutexGuard<'_, HashMap<u32, Arc<Applied>>> {
+        self.published
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -171,8 +192,8 @@ impl Partition {
 
     /// Takes the partition over on Redis; none if the process is asked to end before Redis answers.
     async fn take_over(&self) -> Option<Owner> {
-        let store = Store::new(&self.shared.config, self.number);
-        let owner = Owner::take_over(store, self.shared.clone(), self.stop.clone()).await?;
+        let (shared, stop) = (self.shared.clone(), self.stop.clone());
+        let owner = Owner::take_over(self.number, shared, stop).await?;
         metrics::takeover();
         tracing::info!(partition = self.number, "partition taken over");
         Some(owner)

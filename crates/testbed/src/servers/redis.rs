@@ -95,6 +95,33 @@ impl Redis {
         Ok(())
     }
 
+    /// Keeps a copy of what it has on disk now, for [`Self::roll_back`].
+    ///
+    /// # Errors
+    ///
+    /// If it can't be copied.
+    pub fn keep_copy(&mut self) -> Result<()> {
+        self.freeze();
+        let copied = copy_folder(&self.dir, &self.copy());
+        self.wake();
+        copied.context("can't copy Redis's data")
+    }
+
+    /// SIGKILL, and puts the copy of [`Self::keep_copy`] in the place of what it has on disk: it comes back with older data, as
+    /// by a fail-over to a replica that lagged.
+    ///
+    /// # Errors
+    ///
+    /// If the files can't be replaced.
+    pub fn roll_back(&mut self) -> Result<()> {
+        self.lose_data()?;
+        copy_folder(&self.copy(), &self.dir).context("can't put the copy back")
+    }
+
+    fn copy(&self) -> PathBuf {
+        self.dir.with_extension("copy")
+    }
+
     /// Starts it again on the same port, with the data that it has on disk; waits until it answers.
     ///
     /// # Errors
@@ -171,6 +198,20 @@ impl Redis {
         let mut connection = self.connection().await?;
         Ok(cmd("PING").query_async(&mut connection).await?)
     }
+}
+
+fn copy_folder(from: &Path, to: &Path) -> std::io::Result<()> {
+    std::fs::create_dir_all(to)?;
+    for entry in std::fs::read_dir(from)? {
+        let entry = entry?;
+        let target = to.join(entry.file_name());
+        if entry.file_type()?.is_dir() {
+            copy_folder(&entry.path(), &target)?;
+        } else {
+            std::fs::copy(entry.path(), target)?;
+        }
+    }
+    Ok(())
 }
 
 /// A connection to the Redis at `url`.
