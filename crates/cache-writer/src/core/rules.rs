@@ -101,11 +101,7 @@ pub(super) fn steps<'a>(name: &str, data: &'a str) -> Outcome<'a> {
 
 /// The steps of an event of one guild.
 fn in_guild(guild: u64, steps: Vec<Step<'_>>) -> Steps<'_> {
-    Steps {
-        scope: Scope::Guild(guild),
-        steps,
-        skipped: 0,
-    }
+    Steps::new(Scope::Guild(guild), steps)
 }
 
 /// A guild's child as it stands in a list of another payload: identified by its own fields,

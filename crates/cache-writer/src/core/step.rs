@@ -18,6 +18,17 @@ pub(super) struct Steps<'a> {
     pub(super) skipped: u32,
 }
 
+impl<'a> Steps<'a> {
+    /// Steps of a payload of which nothing was left out.
+    pub(super) fn new(scope: Scope, steps: Vec<Step<'a>>) -> Self {
+        Self {
+            scope,
+            steps,
+            skipped: 0,
+        }
+    }
+}
+
 /// What an event touches: what a purge later in the queue must not overtake.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) enum Scope {

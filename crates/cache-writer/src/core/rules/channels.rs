@@ -17,11 +17,7 @@ pub(super) fn create(d: Object<'_>) -> Outcome<'_> {
         entity,
         value: Cow::Borrowed(d.text),
     }];
-    Ok(Steps {
-        scope,
-        steps,
-        skipped: 0,
-    })
+    Ok(Steps::new(scope, steps))
 }
 
 pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
@@ -33,11 +29,7 @@ pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
         whole,
         mode: Merging::Channel,
     }];
-    Ok(Steps {
-        scope,
-        steps,
-        skipped: 0,
-    })
+    Ok(Steps::new(scope, steps))
 }
 
 /// The channel, its messages, its threads and theirs.
@@ -55,11 +47,7 @@ pub(super) fn delete(d: Object<'_>) -> Outcome<'_> {
         };
         steps.push(Step::Purge(Purge::all(target)));
     }
-    Ok(Steps {
-        scope,
-        steps,
-        skipped: 0,
-    })
+    Ok(Steps::new(scope, steps))
 }
 
 pub(super) fn pins_update(d: Object<'_>) -> Outcome<'_> {
@@ -78,15 +66,14 @@ pub(super) fn start_time_update(d: Object<'_>) -> Outcome<'_> {
 fn field<'a>(d: &Object<'a>, id: &'static str, field: &'static str) -> Outcome<'a> {
     let (entity, scope) = channel(d, id)?;
     let value = d.raw(field).map(Cow::Borrowed);
-    Ok(Steps {
+    Ok(Steps::new(
         scope,
-        steps: vec![Step::SetField {
+        vec![Step::SetField {
             entity,
             field,
             value,
         }],
-        skipped: 0,
-    })
+    ))
 }
 
 /// A guild's channel if there is a `guild_id`, else a private one.

@@ -17,11 +17,7 @@ pub(super) fn create(d: Object<'_>) -> Outcome<'_> {
         entity,
         value: Cow::Borrowed(d.text),
     }];
-    Ok(Steps {
-        scope,
-        steps,
-        skipped: 0,
-    })
+    Ok(Steps::new(scope, steps))
 }
 
 pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
@@ -35,20 +31,12 @@ pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
         whole,
         mode: Merging::Fields,
     }];
-    Ok(Steps {
-        scope,
-        steps,
-        skipped: 0,
-    })
+    Ok(Steps::new(scope, steps))
 }
 
 pub(super) fn delete(d: Object<'_>) -> Outcome<'_> {
     let (entity, scope) = message(&d)?;
-    Ok(Steps {
-        scope,
-        steps: vec![Step::Remove { entity }],
-        skipped: 0,
-    })
+    Ok(Steps::new(scope, vec![Step::Remove { entity }]))
 }
 
 pub(super) fn delete_bulk(d: Object<'_>) -> Outcome<'_> {
