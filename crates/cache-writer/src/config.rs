@@ -5,18 +5,21 @@ use std::collections::HashSet;
 use dispatch_proto::{codec::Encoding, rabbit::EVENTS_EXCHANGE};
 use dispatch_service::{
     amqp::AmqpLink,
+    discord::ApiUrl,
     redis_link::RedisLink,
     settings::{
         Reader,
         catalogue::{
-            BOT_TOKEN, CACHE_LAYOUT, DEFAULT_QUEUE, DISCORD_API_URL, EVENTS, LOG_GUILD_CHANNEL,
-            PARTITIONS, REDIS_MESSAGES_URL, SPECTACLES_ENCODING, SPECTACLES_EXCHANGE, STATE_EMOJI,
+            BOT_TOKEN, CACHE_LAYOUT, DEFAULT_QUEUE, EVENTS, LOG_GUILD_CHANNEL, PARTITIONS,
+            REDIS_MESSAGES_URL, SPECTACLES_ENCODING, SPECTACLES_EXCHANGE, STATE_EMOJI,
             STATE_ENABLED, STATE_MEMBER, STATE_MEMBER_TTL, STATE_MESSAGE, STATE_MESSAGE_TTL,
             STATE_OLD, STATE_PRESENCE, STATE_VOICE,
         },
     },
     topology::QueueType,
 };
+
+use twilight_model::id::{Id, marker::ChannelMarker};
 
 use crate::core::settings::Settings;
 
@@ -57,12 +60,12 @@ pub struct SpectaclesConfig {
 /// The channel on Discord that gets guild joins and leaves.
 #[derive(Clone, Debug)]
 pub struct GuildLogConfig {
-    /// Id of the channel.
-    pub channel: u64,
+    /// The channel.
+    pub channel: Id<ChannelMarker>,
     /// The bot's token.
     pub token: String,
     /// Discord's API.
-    pub api_url: String,
+    pub api: ApiUrl,
 }
 
 impl Config {
@@ -133,10 +136,10 @@ fn read_state(reader: &mut Reader) -> Settings {
 fn read_guild_log(reader: &mut Reader) -> Option<GuildLogConfig> {
     let channel = reader.optional_parsed(&LOG_GUILD_CHANNEL)?;
     let token = reader.required(&BOT_TOKEN);
-    let api_url = reader.text(&DISCORD_API_URL);
+    let api = ApiUrl::read(reader)?;
     Some(GuildLogConfig {
         channel,
         token,
-        api_url,
+        api,
     })
 }

@@ -14,6 +14,6 @@ const SERVICE: Service = Service {
 
 fn main() -> ExitCode {
     start(SERVICE, Config::read, async |config, surroundings| {
-        App::build(config, surroundings)?.run().await
+        App::new(config, surroundings).run().await
     })
 }

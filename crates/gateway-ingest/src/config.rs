@@ -4,14 +4,14 @@ use std::{fmt, time::Duration};
 
 use dispatch_service::{
     amqp::AmqpLink,
+    discord::ApiUrl,
     redis_link::RedisLink,
     settings::{
         Reader,
         catalogue::{
             ACTIVITY_NAME, ACTIVITY_TYPE, BOT_TOKEN, BUFFER_BYTES, CLUSTERS, COMMAND_TTL,
-            DISCORD_API_URL, DISCORD_GATEWAY_URL, INTENTS, LARGE_THRESHOLD, LOG_CHANNEL,
-            PARTITIONS, RESUME, SHARDS_CONCURRENCY, SHARDS_END, SHARDS_START, SHARDS_TOTAL,
-            SHARDS_WAIT, STATUS,
+            DISCORD_GATEWAY_URL, INTENTS, LARGE_THRESHOLD, LOG_CHANNEL, PARTITIONS, RESUME,
+            SHARDS_CONCURRENCY, SHARDS_END, SHARDS_START, SHARDS_TOTAL, SHARDS_WAIT, STATUS,
         },
     },
     topology::QueueType,
@@ -81,15 +81,6 @@ impl fmt::Debug for Token {
     }
 }
 
-/// Host of the REST API.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ApiUrl {
-    /// Host with port and path, without a scheme.
-    pub(crate) host: String,
-    /// `http` rather than `https`.
-    pub(crate) plain: bool,
-}
-
 impl Config {
     /// Reads the settings; `None` if one is wrong, which `reader` then reports.
     pub fn read(reader: &mut Reader) -> Option<Self> {
@@ -124,7 +115,7 @@ impl Config {
 
 fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
     let token = reader.required(&BOT_TOKEN);
-    let api = reader.checked(&DISCORD_API_URL, api_url);
+    let api = ApiUrl::read(reader);
     let gateway_url = match reader.optional(&DISCORD_GATEWAY_URL) {
         Some(_) => reader.checked(&DISCORD_GATEWAY_URL, gateway_url),
         None => None,
@@ -194,19 +185,6 @@ fn activity(kind: ActivityType, name: String) -> Activity {
     }
 }
 
-fn api_url(text: &str) -> Option<ApiUrl> {
-    let (host, plain) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-        (Some(host), _) => (host, true),
-        (_, Some(host)) => (host, false),
-        _ => return None,
-    };
-    let host = host.trim_end_matches('/');
-    (!host.is_empty()).then(|| ApiUrl {
-        host: host.to_owned(),
-        plain,
-    })
-}
-
 /// A query or a trailing slash is cut: the client adds its own.
 fn gateway_url(text: &str) -> Option<String> {
     let base = text.split('?').next()?.trim_end_matches('/');
@@ -235,7 +213,6 @@ mod tests {
         assert_eq!(config.shards.total, None);
         assert!(config.discord.presence.activities.is_empty());
         assert!(!format!("{config:?}").contains("secret"));
-        assert_eq!(config.discord.api.host, "discord.com");
     }
 
     #[test]
@@ -270,11 +247,6 @@ mod tests {
             config.discord.gateway_url.as_deref(),
             Some("ws://127.0.0.1:9")
         );
-        let api = ApiUrl {
-            host: "127.0.0.1:8".to_owned(),
-            plain: true,
-        };
-        assert_eq!(config.discord.api, api);
         assert_eq!(config.log_channel.map(Id::get), Some(12_345));
     }
 

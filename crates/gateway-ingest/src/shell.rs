@@ -73,7 +73,7 @@ pub(crate) async fn run(
     if config.clusters {
         tracing::debug!("CLUSTERS has no effect: shards are tasks of one process");
     }
-    let client = Arc::new(discord::client(&config.discord));
+    let client = Arc::new(config.discord.api.client(config.discord.token.0.clone()));
     let redis = config.redis.manager()?;
     // The manager would hide for long that Redis was never there.
     if config

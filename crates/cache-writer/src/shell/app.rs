@@ -32,22 +32,18 @@ pub struct App {
 
 impl App {
     /// Prepares the service; nothing is connected yet.
-    ///
-    /// # Errors
-    ///
-    /// If the client for the guild log can't be built from the settings.
-    pub fn build(config: Config, surroundings: Surroundings) -> anyhow::Result<Self> {
+    #[must_use]
+    pub fn new(config: Config, surroundings: Surroundings) -> Self {
         metrics::describe();
-        let guild_log = config.guild_log.as_ref().map(GuildLog::start).transpose();
-        let guild_log = guild_log.context("LOG_GUILD_CHANNEL can't be served")?;
+        let guild_log = config.guild_log.as_ref().map(GuildLog::start);
         let redis_up = surroundings.health.condition("redis");
-        Ok(Self {
+        Self {
             amqp: config.amqp.clone(),
             rabbit_up: surroundings.health.condition("rabbitmq"),
             shared: Arc::new(Shared::new(config, guild_log, redis_up.clone())),
             redis_up,
             stop: surroundings.stop,
-        })
+        }
     }
 
     /// Serves partitions until the process is asked to end.

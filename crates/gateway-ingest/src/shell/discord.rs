@@ -5,22 +5,7 @@ use tokio_util::sync::CancellationToken;
 use twilight_http::{Client, Error, error::ErrorType};
 use twilight_model::gateway::connection_info::BotConnectionInfo;
 
-use crate::{config::DiscordConfig, error::IngestError};
-
-/// Host that the client uses by itself.
-const DISCORD: &str = "discord.com";
-
-/// A client for the bot.
-pub(crate) fn client(config: &DiscordConfig) -> Client {
-    let builder = Client::builder().token(config.token.0.clone());
-    if config.api.host == DISCORD && !config.api.plain {
-        builder.build()
-    } else {
-        builder
-            .proxy(config.api.host.clone(), config.api.plain)
-            .build()
-    }
-}
+use crate::error::IngestError;
 
 /// What Discord recommends and allows (`/gateway/bot`); asked again until it answers. `None` if `stop` comes first.
 ///
