@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 pub enum Fault {
     /// Cuts the TCP connection with a reset: what is in flight is lost, the session stays resumable.
     Drop,
+    /// From now on nothing is read from the connections that exist, nor written to them, and nobody is told: a network that
+    /// swallows everything. Their sessions stay resumable on new connections.
+    BlackHole,
     /// Op 7; a client that has not gone after 5 s
     /// is closed with 4000.
     Reconnect,
@@ -170,6 +173,7 @@ mod tests {
     fn faults_read_as_documented() {
         let read = |text: &str| serde_json::from_str::<Fault>(text).unwrap();
         assert_eq!(read("\"drop\""), Fault::Drop);
+        assert_eq!(read("\"black_hole\""), Fault::BlackHole);
         assert_eq!(read("{\"close\":4000}"), Fault::Close(4000));
         assert_eq!(
             read("{\"invalid_session\":{\"resumable\":true}}"),

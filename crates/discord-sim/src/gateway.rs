@@ -86,6 +86,8 @@ enum Ending {
     Close { code: u16, reason: String },
     /// The gateway cuts the TCP connection.
     Cut,
+    /// The gateway leaves it open, and neither reads nor writes any more.
+    Forgotten,
 }
 
 impl From<CloseCode> for Ending {
@@ -147,6 +149,7 @@ impl GatewayConnection {
                     ending = reader.run(&mut messages) => ending,
                     ending = writer.run(&mut sink, hello) => ending,
                     () = self.cut.requested() => Ending::Cut,
+                    () = self.cut.forgotten() => Ending::Forgotten,
                     () = self.shared.stop.cancelled() => {
                         Ending::Close { code: 1001, reason: "Going away.".to_owned() }
                     }
@@ -156,6 +159,12 @@ impl GatewayConnection {
         tracing::debug!(connection = self.id.0, ?ending, "gateway connection ended");
         // The session first: once the client sees the end, it may come back at once.
         self.release(&ending);
+        if matches!(ending, Ending::Forgotten) {
+            // Nobody resumes the session after that, so the client has surely gone.
+            let gone = timeout(self.shared.config.session_lifetime, self.cut.requested());
+            let _ = self.shared.stop.run_until_cancelled(gone).await;
+            return;
+        }
         let farewell = async {
             if let Ending::Close { code, reason } = ending {
                 let code = tokio_websockets::CloseCode::try_from(code).ok();
@@ -181,7 +190,7 @@ impl GatewayConnection {
             let ends = match ending {
                 Ending::ClientClosed(code) => client_close_ends_session(*code),
                 Ending::Close { code, .. } => gateway_close_ends_session(*code),
-                Ending::Gone | Ending::Cut => false,
+                Ending::Gone | Ending::Cut | Ending::Forgotten => false,
             };
             if ends && state.books.is_held_by(key, self.id) {
                 state.books.end(key);

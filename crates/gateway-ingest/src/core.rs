@@ -2,6 +2,8 @@
 
 pub mod close;
 pub mod command;
+pub mod handed;
+pub mod hello;
 pub mod outbox;
 pub mod resume;
 pub mod schedule;

@@ -43,6 +43,10 @@ pub(crate) fn describe() {
         Unit::Bytes,
         "Bytes of events received and not confirmed"
     );
+    describe_gauge!(
+        "ingest_full_shards",
+        "Shards that have stopped reading because BUFFER_BYTES are used up"
+    );
     describe_counter!(
         "ingest_republished_frames_total",
         "Frames published again because their confirm was lost or refused"
@@ -109,6 +113,10 @@ pub(crate) fn frame_confirmed(events: u32, took: Duration) {
 
 pub(crate) fn buffered(bytes: usize) {
     gauge!("ingest_buffer_bytes").set(bytes as f64);
+}
+
+pub(crate) fn full_shards(number: usize) {
+    gauge!("ingest_full_shards").set(number as f64);
 }
 
 pub(crate) fn republished() {

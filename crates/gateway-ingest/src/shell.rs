@@ -23,7 +23,7 @@ use dispatch_service::{
     start::Surroundings,
 };
 use tokio::{
-    sync::{Semaphore, watch},
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -36,7 +36,7 @@ use crate::{
     error::IngestError,
 };
 use book::Book;
-use context::Context;
+use context::{Budget, Context};
 use desk::Desk;
 use identify::IdentifyQueue;
 use link::Topology;
@@ -51,6 +51,8 @@ pub(crate) struct Conditions {
     rabbitmq: Condition,
     redis: Condition,
     shards: Condition,
+    /// There is room for what Discord sends.
+    buffer: Condition,
 }
 
 impl Conditions {
@@ -59,6 +61,7 @@ impl Conditions {
             rabbitmq: health.condition("rabbitmq"),
             redis: health.condition("redis"),
             shards: health.condition("shards"),
+            buffer: health.condition("buffer"),
         }
     }
 }
@@ -109,7 +112,7 @@ pub(crate) async fn run(
         book: Arc::new(Book::default()),
         desk,
         notices,
-        budget: Arc::new(Semaphore::new(config.buffer_bytes as usize)),
+        budget: Budget::new(config.buffer_bytes),
         gateway: gateway(&config, info),
         config,
     });
@@ -117,8 +120,11 @@ pub(crate) async fn run(
     let stored = CancellationToken::new();
     let keeper = store::keep(
         context.clone(),
-        conditions.redis,
-        conditions.shards,
+        store::Seen {
+            redis: conditions.redis,
+            shards: conditions.shards,
+            buffer: conditions.buffer,
+        },
         stored.clone(),
     );
     let keeper = tokio::spawn(keeper);

@@ -86,6 +86,7 @@ pub(crate) struct Connection {
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cut {
     token: CancellationToken,
+    hole: CancellationToken,
     reset: std::sync::Arc<AtomicBool>,
 }
 
@@ -99,6 +100,16 @@ impl Cut {
     /// Resolves when the connection is to be cut.
     pub(crate) async fn requested(&self) {
         self.token.cancelled().await;
+    }
+
+    /// Leaves the connection open and never looks at it again.
+    pub(crate) fn forget(&self) {
+        self.hole.cancel();
+    }
+
+    /// Resolves when the connection is not to be looked at any more.
+    pub(crate) async fn forgotten(&self) {
+        self.hole.cancelled().await;
     }
 
     /// Whether the socket is to be reset when it is dropped.
@@ -187,7 +198,7 @@ impl State {
         tracing::info!(?fault, ?scope, "fault");
         self.faults.set(fault, scope);
         let order = match fault {
-            Fault::Drop => None,
+            Fault::Drop | Fault::BlackHole => None,
             Fault::Reconnect => Some(Order::Reconnect),
             Fault::InvalidSession { resumable } => Some(Order::InvalidSession { resumable }),
             Fault::RequestHeartbeat => Some(Order::RequestHeartbeat),
@@ -205,6 +216,7 @@ impl State {
         for connection in self.connections.values().filter(|c| scope.covers(c.shard)) {
             reached += 1;
             match &order {
+                _ if fault == Fault::BlackHole => connection.cut.forget(),
                 // A connection whose queue is full is not being read: cutting it is all that is left.
                 Some(order) if connection.orders.try_send(order.clone()).is_ok() => {}
                 _ => connection.cut.reset(),

@@ -22,6 +22,26 @@ async fn a_drop_has_no_close_frame_and_can_be_resumed() {
 }
 
 #[tokio::test]
+async fn a_black_hole_reads_nothing_and_keeps_the_session() {
+    let sim = start(config()).await;
+    let (mut client, _) = RawClient::ready(&sim, 0, 1).await;
+    client.events_to(5).await;
+    assert_eq!(sim.fault(Fault::BlackHole, Scope::All), 1);
+    until("the connection is forgotten", || sim.connections() == 0).await;
+    let presence =
+        json!({"op": 3, "d": {"since": null, "activities": [], "status": "idle", "afk": false}});
+    client.send(&presence).await;
+    client.send(&json!({"op": 1, "d": 5})).await;
+    let mut next = RawClient::resume(&sim, &client.session, 5).await;
+    next.event("RESUMED").await;
+    next.send(&json!({"op": 1, "d": 5})).await;
+    next.op(11).await;
+    assert!(sim.commands_received(0).is_empty());
+    let heard = tokio::time::timeout(Duration::from_millis(100), client.next()).await;
+    assert!(heard.is_err());
+}
+
+#[tokio::test]
 async fn reconnect_is_op_7_and_a_close_for_who_stays() {
     let sim = start(config()).await;
     let (mut client, _) = RawClient::ready(&sim, 0, 1).await;

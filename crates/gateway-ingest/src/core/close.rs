@@ -1,4 +1,4 @@
-//! Close codes after which reconnecting is pointless.
+//! What Discord's close codes say.
 
 /// What ended the connection and what to change, if a shard must not reconnect after this close code.
 ///
@@ -18,6 +18,12 @@ pub const fn fatal_advice(code: u16) -> Option<&'static str> {
         }
         _ => return None,
     })
+}
+
+/// Whether a close code says that something we sent was at fault: sent again, it would end the next connection too.
+#[must_use]
+pub const fn blames_a_packet(code: u16) -> bool {
+    matches!(code, 4001 | 4002 | 4003 | 4005 | 4008)
 }
 
 #[cfg(test)]

@@ -35,6 +35,8 @@ pub struct Packet {
     pub guild: Option<u64>,
     /// Whether it asks for a guild's full member list.
     pub full_list: bool,
+    /// The nonce of a request for members, which the answers repeat.
+    pub nonce: Option<String>,
 }
 
 /// Why a command is refused.
@@ -69,17 +71,21 @@ fn packet(body: &[u8]) -> Result<Packet, Refusal> {
     let packet = proto::Packet::parse(text, "the packet")?;
     let (opcode, guild) = (packet.opcode(), packet.guild());
     let text = packet.into_json();
-    let full_list = opcode == REQUEST_MEMBERS && asks_for_all(&text);
+    let (full_list, nonce) = match opcode {
+        REQUEST_MEMBERS => members(&text),
+        _ => (false, None),
+    };
     Ok(Packet {
         text,
         opcode,
         guild,
         full_list,
+        nonce,
     })
 }
 
-/// Whether a member request is for a guild's full list: an empty query without a limit.
-fn asks_for_all(packet: &str) -> bool {
+/// Whether a member request is for a guild's full list (an empty query without a limit), and its nonce.
+fn members(packet: &str) -> (bool, Option<String>) {
     #[derive(Deserialize)]
     struct Request<'a> {
         #[serde(borrow)]
@@ -91,15 +97,29 @@ fn asks_for_all(packet: &str) -> bool {
         query: Option<Cow<'a, str>>,
         #[serde(default)]
         limit: Value,
+        #[serde(default)]
+        nonce: Value,
     }
 
-    serde_json::from_str::<Request<'_>>(packet).is_ok_and(|Request { d }| {
-        d.query.is_some_and(|query| query.is_empty()) && d.limit.as_u64().unwrap_or(0) == 0
-    })
+    let Ok(Request { d }) = serde_json::from_str::<Request<'_>>(packet) else {
+        return (false, None);
+    };
+    let no_query = d.query.is_some_and(|query| query.is_empty());
+    let full_list = no_query && d.limit.as_u64().unwrap_or(0) == 0;
+    (full_list, nonce(&d.nonce))
+}
+
+/// A nonce as text, whatever type the client chose.
+fn nonce(value: &Value) -> Option<String> {
+    match value {
+        Value::Null => None,
+        Value::String(text) => Some(text.clone()),
+        other => Some(other.to_string()),
+    }
 }
 
 /// An answer that a request came too soon: nothing more of this kind before `retry_after_ms` have passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RateLimited {
     /// The opcode of the request.
     pub opcode: u8,
@@ -107,6 +127,8 @@ pub struct RateLimited {
     pub guild: u64,
     /// How long to wait, in milliseconds.
     pub retry_after_ms: u64,
+    /// The request's nonce, if it had one.
+    pub nonce: Option<String>,
 }
 
 /// Reads the gateway payload of a RATE_LIMITED dispatch; `None` if it is not about a guild or can't be read.
@@ -125,6 +147,8 @@ pub fn rate_limited(payload: &str) -> Option<RateLimited> {
     #[derive(Deserialize)]
     struct Meta {
         guild_id: Value,
+        #[serde(default)]
+        nonce: Value,
     }
 
     let Payload { d } = serde_json::from_str(payload).ok()?;
@@ -134,6 +158,7 @@ pub fn rate_limited(payload: &str) -> Option<RateLimited> {
         opcode: d.opcode,
         guild: snowflake(&d.meta.guild_id)?,
         retry_after_ms: (seconds * 1000.0).ceil() as u64,
+        nonce: nonce(&d.meta.nonce),
     })
 }
 
@@ -174,6 +199,11 @@ mod tests {
         let presence = sent(r#"{"op":3, "d":{"status":"idle"} }"#);
         assert_eq!(presence.text, r#"{"op":3, "d":{"status":"idle"} }"#);
         assert_eq!(presence.guild, None);
+        let nonces = [r#"null"#, r#""ab""#, "12"].map(|nonce| {
+            let text = format!(r#"{{"op":8,"d":{{"guild_id":"7","nonce":{nonce}}}}}"#);
+            sent(&text).nonce
+        });
+        assert_eq!(nonces, [None, Some("ab".to_owned()), Some("12".to_owned())]);
         let sounds = sent(r#"{"op":31,"d":{"guild_ids":["5","6"]}}"#);
         assert_eq!(sounds.guild, Some(5));
     }
@@ -205,6 +235,7 @@ mod tests {
             opcode: 8,
             guild: 9,
             retry_after_ms: 1500,
+            nonce: Some("x".to_owned()),
         };
         assert_eq!(rate_limited(payload), Some(expected));
         assert_eq!(

@@ -11,7 +11,7 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::command::{Action, Packet};
+use super::command::{Action, Packet, REQUEST_MEMBERS};
 
 /// Time between two requests for the full member list of one guild, in milliseconds.
 const FULL_LIST_INTERVAL: u64 = 30_000;
@@ -85,10 +85,31 @@ impl<T> Schedule<T> {
         });
     }
 
-    /// Forgets all that wait; what Discord limits stays limited.
-    pub fn clear(&mut self) {
-        self.classes.iter_mut().for_each(VecDeque::clear);
+    /// Puts commands that a shard has had in hand already before all others of their class, in the order given.
+    pub fn give_back(&mut self, commands: Vec<(Action, T)>) {
+        for (action, tag) in commands.into_iter().rev() {
+            self.classes[class(&action)].push_front(Waiting {
+                action,
+                deadline: u64::MAX,
+                tag,
+            });
+        }
+    }
+
+    /// Forgets those that wait and are not to be kept; what Discord limits stays limited.
+    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
+        for class in &mut self.classes {
+            class.retain(|waiting| keep(&waiting.tag));
+        }
+    }
+
+    /// Takes out all that wait.
+    pub fn drain(&mut self) -> impl Iterator<Item = T> {
         self.earliest_deadline = u64::MAX;
+        let classes = self.classes.iter_mut();
+        classes
+            .flat_map(|class| class.drain(..))
+            .map(|waiting| waiting.tag)
     }
 
     /// Number of commands that wait.
@@ -106,6 +127,10 @@ impl<T> Schedule<T> {
     /// Discord said that requests of `opcode` for `guild` must wait until `until`.
     pub fn limit(&mut self, opcode: u8, guild: u64, until: u64) {
         self.limited.insert((opcode, guild), until);
+        if opcode == REQUEST_MEMBERS {
+            // The list that was refused doesn't count: Discord has said when the next one may go.
+            self.full_lists.remove(&guild);
+        }
     }
 
     /// The next step.
@@ -219,6 +244,7 @@ mod tests {
             opcode,
             guild: Some(guild),
             full_list,
+            nonce: None,
         })
     }
 
@@ -262,6 +288,43 @@ mod tests {
         schedule.push(send(4, 1, false), FAR, 1);
         assert_eq!(tags(&mut schedule, 699), [1]);
         assert_eq!(tags(&mut schedule, 700), [0]);
+    }
+
+    #[test]
+    fn what_comes_back_goes_first_in_order_and_never_expires() {
+        let mut schedule = Schedule::default();
+        schedule.push(send(3, 1, false), 50, 2);
+        schedule.push(send(8, 1, false), 50, 12);
+        let back = [(3, 0), (8, 10), (3, 1), (8, 11)];
+        schedule.give_back(back.map(|(op, tag)| (send(op, 1, false), tag)).into());
+        assert_eq!(schedule.next(50, Link::Away), Step::Expired(2));
+        assert_eq!(schedule.next(50, Link::Away), Step::Expired(12));
+        assert_eq!(tags(&mut schedule, 60), [0, 10, 1, 11]);
+    }
+
+    #[test]
+    fn a_refused_list_waits_as_long_as_discord_says() {
+        let mut schedule = Schedule::default();
+        schedule.push(send(8, 1, true), FAR, 0);
+        assert_eq!(tags(&mut schedule, 0), [0]);
+        schedule.limit(8, 1, 700);
+        schedule.give_back(vec![(send(8, 1, true), 0)]);
+        schedule.push(send(8, 1, true), FAR, 1);
+        assert_eq!(tags(&mut schedule, 699), [0; 0]);
+        assert_eq!(tags(&mut schedule, 700), [0]);
+        assert_eq!(schedule.next(700, Link::Free), Step::Wait(Some(30_700)));
+    }
+
+    #[test]
+    fn what_is_to_be_kept_is_kept() {
+        let mut schedule = Schedule::default();
+        for tag in 0..4 {
+            schedule.push(send(3, 1, false), FAR, tag);
+        }
+        schedule.retain(|tag| tag % 2 == 0);
+        assert_eq!(schedule.len(), 2);
+        assert_eq!(schedule.drain().collect::<Vec<_>>(), [0, 2]);
+        assert!(schedule.is_empty());
     }
 
     #[test]

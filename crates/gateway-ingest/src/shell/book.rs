@@ -25,6 +25,7 @@ struct Row {
     status: Status,
     latency: u64,
     last_ack: String,
+    full: bool,
 }
 
 impl Book {
@@ -63,6 +64,17 @@ impl Book {
 
     pub(crate) fn status(&self, shard: u32, status: Status) {
         self.with(shard, |row| row.status = status);
+    }
+
+    /// Whether the shard has stopped reading because there is no room for what it reads.
+    pub(crate) fn full(&self, shard: u32, full: bool) {
+        self.with(shard, |row| row.full = full);
+    }
+
+    /// How many shards have stopped reading.
+    pub(crate) fn count_full(&self) -> usize {
+        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        rows.values().filter(|row| row.full).count()
     }
 
     pub(crate) fn heartbeat(&self, shard: u32, latency: u64, last_ack: String) {

@@ -40,8 +40,7 @@ pub(crate) struct Context {
     pub(crate) book: Arc<Book>,
     pub(crate) desk: Desk,
     pub(crate) notices: Notices,
-    /// One permit for each byte of received events that may be held.
-    pub(crate) budget: Arc<Semaphore>,
+    pub(crate) budget: Budget,
     /// How the shards connect; without a session.
     pub(crate) gateway: ShardConfig<IdentifyQueue>,
 }
@@ -64,7 +63,31 @@ impl Context {
 
     /// Bytes of received events that are held now.
     pub(crate) fn buffered(&self) -> usize {
-        (self.config.buffer_bytes as usize).saturating_sub(self.budget.available_permits())
+        let free = self.budget.main.available_permits() + self.budget.reserve.available_permits();
+        (self.config.buffer_bytes as usize).saturating_sub(free)
+    }
+}
+
+/// `BUFFER_BYTES`: one permit for each byte of received events that may be held.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    pub(crate) main: Arc<Semaphore>,
+    /// Permits that `main` has when nothing is held.
+    pub(crate) size: u32,
+    /// For what must be read when `main` has no room.
+    pub(crate) reserve: Arc<Semaphore>,
+}
+
+impl Budget {
+    /// A sixteenth is the reserve.
+    pub(crate) fn new(bytes: u32) -> Self {
+        let reserve = bytes / 16;
+        let size = bytes - reserve;
+        Self {
+            main: Arc::new(Semaphore::new(size as usize)),
+            size,
+            reserve: Arc::new(Semaphore::new(reserve as usize)),
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Tasks of their own, so that a slow RabbitMQ never keeps a shard from reading.
 
-use std::sync::Mutex;
+use std::{sync::Mutex, time::Duration};
 
 use dispatch_proto::{command::Reply, rabbit::shard_queue};
 use dispatch_service::{
@@ -10,8 +10,8 @@ use dispatch_service::{
     backoff::Backoff,
     topology::declare_dead,
 };
-use lapin::{BasicProperties, message::Delivery, options::BasicAckOptions};
-use tokio::{sync::mpsc, task::JoinHandle};
+use lapin::{Acker, BasicProperties, message::Delivery, options::BasicAckOptions};
+use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{claim::current, commands::PREFETCH, link::Current};
@@ -20,10 +20,13 @@ use crate::metrics;
 /// Replies that may wait for RabbitMQ; they are answers to people who wait, not events.
 const REPLIES: usize = 4096;
 
+/// Longest time for the dead letter of a command that won't come again.
+const LAST_LETTER: Duration = Duration::from_secs(1);
+
 /// Where shards hand in what is left to do.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    acks: mpsc::Sender<Delivery>,
+    acks: mpsc::Sender<Acker>,
     rejects: mpsc::Sender<Rejected>,
     replies: mpsc::Sender<Answer>,
     stop: CancellationToken,
@@ -35,6 +38,8 @@ struct Rejected {
     delivery: Delivery,
     shard: u32,
     reason: String,
+    /// RabbitMQ won't hand it out again, and its sender has been answered.
+    acknowledged: bool,
 }
 
 #[derive(Debug)]
@@ -87,10 +92,10 @@ impl Desk {
     }
 
     /// The shard has carried out the command: acknowledged, and answered if its sender asked for it.
-    pub(crate) fn carried_out(&self, shard: u32, delivery: Delivery) {
-        answer(&self.replies, &delivery, &Reply::taken(shard));
+    pub(crate) fn carried_out(&self, shard: u32, delivery: &Delivery) {
+        answer(&self.replies, delivery, &Reply::taken(shard));
         // Full can't be: the queue holds as many as the broker hands out. Without an ack the command would come again.
-        if self.acks.try_send(delivery).is_err() {
+        if self.acks.try_send(delivery.acker.clone()).is_err() {
             tracing::error!(
                 shard,
                 "a command could not be acknowledged and may be sent again"
@@ -104,12 +109,26 @@ impl Desk {
             delivery,
             shard,
             reason,
+            acknowledged: false,
         };
         if self.rejects.try_send(rejected).is_err() {
             tracing::error!(
                 shard,
                 "a rejected command could not be handed on and will come again"
             );
+        }
+    }
+
+    /// The command was carried out, but Discord may never have had it.
+    pub(crate) fn give_up(&self, shard: u32, delivery: Delivery, reason: String) {
+        let given_up = Rejected {
+            delivery,
+            shard,
+            reason,
+            acknowledged: true,
+        };
+        if self.rejects.try_send(given_up).is_err() {
+            tracing::error!(shard, "a command that may be lost has no dead letter");
         }
     }
 
@@ -147,10 +166,10 @@ async fn next<T>(queue: &mut mpsc::Receiver<T>, stop: &CancellationToken) -> Opt
     }
 }
 
-async fn acknowledge(mut acks: mpsc::Receiver<Delivery>, stop: CancellationToken) {
-    while let Some(delivery) = next(&mut acks, &stop).await {
+async fn acknowledge(mut acks: mpsc::Receiver<Acker>, stop: CancellationToken) {
+    while let Some(acker) = next(&mut acks, &stop).await {
         // It fails when the channel has died: then the command comes again, which can't be helped.
-        if let Err(error) = delivery.ack(BasicAckOptions::default()).await {
+        if let Err(error) = acker.ack(BasicAckOptions::default()).await {
             tracing::debug!(%error, "a command's channel died before its ack");
         }
     }
@@ -159,7 +178,7 @@ async fn acknowledge(mut acks: mpsc::Receiver<Delivery>, stop: CancellationToken
 async fn reject(
     mut rejects: mpsc::Receiver<Rejected>,
     publishing: Current,
-    acks: mpsc::Sender<Delivery>,
+    acks: mpsc::Sender<Acker>,
     replies: mpsc::Sender<Answer>,
     stop: CancellationToken,
 ) {
@@ -169,6 +188,7 @@ async fn reject(
             delivery,
             shard,
             reason,
+            acknowledged,
         } = rejected;
         let mut backoff = Backoff::default();
         let publish = async {
@@ -180,12 +200,23 @@ async fn reject(
                 tokio::time::sleep(backoff.next_delay()).await;
             }
         };
+        if acknowledged {
+            // It won't come again: worth a moment even at the end.
+            if timeout(LAST_LETTER, publish).await.is_err() {
+                tracing::error!(
+                    shard,
+                    reason,
+                    "no dead letter for a command that may be lost"
+                );
+            }
+            continue;
+        }
         if stop.run_until_cancelled(publish).await.is_none() {
-            return;
+            continue;
         }
         tracing::info!(shard, reason, "command rejected");
         answer(&replies, &delivery, &Reply::error(&reason));
-        let _ = acks.send(delivery).await;
+        let _ = acks.send(delivery.acker.clone()).await;
     }
 }
 

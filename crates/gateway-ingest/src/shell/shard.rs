@@ -5,21 +5,25 @@
 //! **Invariant:** a shard makes a connection only while it holds its lock, or while Redis still names this process as its
 //! owner: two processes that resume one session in turns would never come to rest.
 
+mod again;
 mod command;
+mod end;
 mod publish;
 mod read;
+mod reconnect;
+mod room;
 
 use std::{future::pending, sync::Arc, time::Duration};
 
 use dispatch_service::backoff::Backoff;
 use futures_util::{StreamExt as _, future::BoxFuture};
-use lapin::{Connection, message::Delivery};
+use lapin::Connection;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
-    time::{Instant, sleep_until, timeout_at},
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
-use twilight_gateway::{CloseFrame, Message, Shard, ShardState, error::ReceiveMessageError};
+use twilight_gateway::{Message, Shard, error::ReceiveMessageError};
 
 use super::{
     claim::{Attempt, Claim},
@@ -29,18 +33,16 @@ use super::{
 };
 use crate::{
     core::{
+        handed::Handed,
         outbox::{Outbox, Received},
         schedule::Schedule,
         status::Status,
     },
     error::IngestError,
 };
+use again::Ticket;
 use publish::InFlight;
-
-/// Longest wait for Discord's answer to our close frame.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
-/// Longest time to publish what is in hand at the end.
-const DRAIN_LIMIT: Duration = Duration::from_secs(5);
+use room::Beat;
 
 type Socket = Shard<IdentifyQueue>;
 type Event = Received<OwnedSemaphorePermit>;
@@ -73,10 +75,19 @@ struct Task {
     status: Status,
     /// The next new session was asked for: the one before is not lost.
     session_dropped: bool,
+    /// We have asked Discord to close this connection.
+    closing: bool,
 
     outbox: Outbox<OwnedSemaphorePermit>,
-    /// The event for which there is no room yet. While there is one, nothing is read.
+    /// Waits for room, perhaps with an event that has none yet. Meanwhile nothing is read but for a heartbeat's sake.
     admission: Option<BoxFuture<'static, Option<Event>>>,
+    /// Whether an event waits in `admission`.
+    holds_one: bool,
+    /// What is read now is dropped: something before it was.
+    discarding: bool,
+    /// Whether the book has it that there is no room.
+    told_full: bool,
+    beat: Beat,
     in_flight: Option<InFlight>,
     /// How often the parcel in flight was published.
     publications: u32,
@@ -94,7 +105,8 @@ struct Task {
     asking_owner: Option<BoxFuture<'static, bool>>,
 
     commands: Option<mpsc::Receiver<Inbound>>,
-    schedule: Schedule<Box<Delivery>>,
+    schedule: Schedule<Ticket>,
+    handed: Handed<Ticket>,
     /// When the schedule is to be looked at again.
     look_at: Option<Instant>,
 }
@@ -121,8 +133,13 @@ impl Task {
             session: None,
             status: Status::Disconnected,
             session_dropped: false,
+            closing: false,
             outbox: Outbox::new(number, total),
             admission: None,
+            holds_one: false,
+            discarding: false,
+            told_full: false,
+            beat: Beat::default(),
             in_flight: None,
             publications: 0,
             publish_after: None,
@@ -135,6 +152,7 @@ impl Task {
             asking_owner: None,
             commands: None,
             schedule: Schedule::default(),
+            handed: Handed::default(),
             look_at: None,
         }
     }
@@ -144,7 +162,8 @@ impl Task {
         loop {
             self.strive();
             self.hand_over_due().await?;
-            let readable = self.readable();
+            self.tell_room();
+            let (readable, beat_at) = (self.readable(), self.beat_at());
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
@@ -157,8 +176,12 @@ impl Task {
                 ours = finished(&mut self.asking_owner) => self.owner_answered(ours),
                 event = finished(&mut self.admission) => self.admitted(event),
                 Some(inbound) = received(&mut self.commands) => self.command(inbound),
-                () = reached(self.look_at) => self.look_at = Some(Instant::now()),
-                item = next(&mut self.socket), if readable => self.read(item)?,
+                () = reached(self.look_at) => self.look_now(),
+                item = next(&mut self.socket), if readable => {
+                    self.beaten();
+                    self.read(item)?;
+                }
+                () = reached(beat_at), if !readable => self.beat.due = true,
             }
         }
     }
@@ -169,94 +192,18 @@ impl Task {
         self.try_claim();
     }
 
-    /// Whether the socket may be polled. Polling a closed one connects it.
-    fn readable(&self) -> bool {
-        self.socket.is_some() && self.admission.is_none() && self.asking_owner.is_none()
-    }
-
-    /// Closes the socket resumably, and publishes what is in hand.
-    async fn finish(&mut self) {
-        self.commands = None;
-        self.schedule.clear();
-        let drained_by = Instant::now() + DRAIN_LIMIT;
-        let closed_by = Instant::now() + CLOSE_LIMIT;
-        let mut closing = self.begin_close();
-        // An event without room is dropped: it is not confirmed, so Discord will send it again.
-        self.admission = None;
-        while closing || !self.outbox.is_empty() {
-            self.strive();
-            tokio::select! {
-                biased;
-                () = sleep_until(drained_by) => {
-                    tracing::warn!(shard = self.number, "not all events could be published in time; discord will send them again");
-                    break;
-                }
-                result = finished(&mut self.in_flight) => self.published(result),
-                claiming = finished(&mut self.attempt) => self.claimed(claiming).await,
-                () = sleep_until(closed_by), if closing => closing = false,
-                item = next(&mut self.socket), if closing && self.admission.is_none() => closing = self.read_while_closing(item),
-            }
-        }
-        self.socket = None;
-        self.set_status(Status::Disconnected);
-    }
-
-    /// Asks Discord to close; `false` if there is nothing to close.
-    fn begin_close(&mut self) -> bool {
-        let open = |socket: &&mut Socket| {
-            !matches!(
-                socket.state(),
-                ShardState::Disconnected { .. } | ShardState::FatallyClosed
-            )
-        };
-        let socket = self.socket.as_mut().filter(open);
-        // Not 1000: that ends the session.
-        socket.is_some_and(|socket| {
-            socket.close(CloseFrame::RESUME);
-            true
-        })
-    }
-
-    /// Closes the socket and forgets everything of the shard: another process owns it now.
-    async fn let_go(&mut self) {
-        tracing::warn!(
-            shard = self.number,
-            "another process has taken the shard over"
-        );
-        self.context.book.forget(self.number);
-        self.outbox.clear();
-        self.in_flight = None;
-        self.admission = None;
-        self.asking_owner = None;
-        self.publications = 0;
-        self.commands = None;
-        self.schedule.clear();
-        if self.begin_close() {
-            let closed_by = Instant::now() + CLOSE_LIMIT;
-            while let Ok(Some(item)) = timeout_at(closed_by, next(&mut self.socket)).await {
-                if matches!(item, Ok(Message::Close(_))) || self.is_disconnected() {
-                    break;
-                }
-            }
-        }
-        self.socket = None;
-        self.session = None;
-        self.set_status(Status::Disconnected);
-    }
-
-    fn is_disconnected(&self) -> bool {
-        self.socket
-            .as_ref()
-            .is_none_or(|socket| matches!(socket.state(), ShardState::Disconnected { .. }))
-    }
-
     fn set_status(&mut self, status: Status) {
         if self.status != status {
             self.status = status;
             self.context.book.status(self.number, status);
             // Commands may go now, or must wait.
-            self.look_at = Some(Instant::now());
+            self.look_now();
         }
+    }
+
+    /// The schedule is to be looked at.
+    fn look_now(&mut self) {
+        self.look_at = Some(Instant::now());
     }
 }
 

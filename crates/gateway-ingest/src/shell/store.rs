@@ -46,13 +46,19 @@ for i = 2, #ARGV, 2 do
 end
 return refused";
 
+/// What the keeper finds out, for readiness.
+pub(crate) struct Seen {
+    /// Redis takes what is written.
+    pub(crate) redis: Condition,
+    /// Every shard is connected.
+    pub(crate) shards: Condition,
+    /// Every shard has room for what it reads.
+    pub(crate) buffer: Condition,
+}
+
 /// Writes sessions, statuses and the keys that others read, until `stop`; then a last time.
-pub(crate) async fn keep(
-    context: Arc<Context>,
-    connected: Condition,
-    ready: Condition,
-    stop: CancellationToken,
-) {
+pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationToken) {
+    let connected = &seen.redis;
     let script = Script::new(STORE);
     let mut redis = context.redis.clone();
     let mut tick = interval(SESSIONS_EVERY);
@@ -67,7 +73,7 @@ pub(crate) async fn keep(
         let mut result = store_sessions(&context, &script, &mut redis).await;
         if stopping || summarised.is_none_or(|at| at.elapsed() >= SUMMARY_EVERY) {
             summarised = Some(Instant::now());
-            let statuses = observe(&context, &ready);
+            let statuses = observe(&context, &seen);
             if result.is_ok() {
                 result = summarise(&context, &mut redis, &statuses).await;
             }
@@ -117,7 +123,7 @@ async fn store_sessions(
 }
 
 /// Gauges and readiness, from what the shards said last.
-fn observe(context: &Context, ready: &Condition) -> Vec<ShardStatus> {
+fn observe(context: &Context, seen: &Seen) -> Vec<ShardStatus> {
     let statuses = context.book.statuses();
     let count = |wanted: Status| {
         statuses
@@ -128,7 +134,16 @@ fn observe(context: &Context, ready: &Condition) -> Vec<ShardStatus> {
     metrics::shards(statuses.len());
     metrics::statuses(count);
     metrics::buffered(context.buffered());
-    ready.set(count(Status::Connected) == statuses.len());
+    seen.shards.set(count(Status::Connected) == statuses.len());
+    let full = context.book.count_full();
+    metrics::full_shards(full);
+    if seen.buffer.is_met() && full > 0 {
+        tracing::warn!(
+            shards = full,
+            "BUFFER_BYTES are used up, not reading from discord"
+        );
+    }
+    seen.buffer.set(full == 0);
     statuses.into_iter().map(|(_, status)| status).collect()
 }
 

@@ -3,11 +3,10 @@
 use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use futures_util::Stream as _;
-use lapin::message::Delivery;
 use tokio::time::Instant;
 use twilight_gateway::{CloseFrame, ShardState};
 
-use super::Task;
+use super::{Task, again::Ticket};
 use crate::{
     core::{
         command::{Action, read},
@@ -36,14 +35,15 @@ impl Task {
     /// Takes in a command.
     pub(super) fn command(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Anew => self.schedule.clear(),
+            Inbound::Anew => self.schedule.retain(Ticket::is_ours),
             Inbound::Command(delivery) => match read(&delivery.data, op(&delivery).as_deref()) {
                 Ok(action) => {
                     let ttl = self.context.config.command_ttl.as_millis() as u64;
                     let until =
                         deadline(&delivery).unwrap_or_else(|| unix_millis().saturating_add(ttl));
-                    self.schedule.push(action, until, delivery);
-                    self.look_at = Some(Instant::now());
+                    let ticket = Ticket { delivery, sends: 0 };
+                    self.schedule.push(action, until, ticket);
+                    self.look_now();
                 }
                 Err(refusal) => {
                     metrics::command("refused");
@@ -71,8 +71,8 @@ impl Task {
                 Room::Unknown => Link::Away,
             };
             match self.schedule.next(now, link) {
-                Step::HandOver(action, delivery) => self.hand_over(action, *delivery).await?,
-                Step::Expired(delivery) => {
+                Step::HandOver(action, ticket) => self.hand_over(action, ticket).await?,
+                Step::Expired(Ticket { delivery, .. }) => {
                     metrics::command("expired");
                     metrics::dead_letter("command_expired");
                     let reason = "no shard took the command within its time".to_owned();
@@ -114,22 +114,28 @@ impl Task {
         }
     }
 
-    async fn hand_over(&mut self, action: Action, delivery: Delivery) -> Result<(), IngestError> {
+    async fn hand_over(&mut self, action: Action, mut ticket: Ticket) -> Result<(), IngestError> {
         let Some(socket) = &mut self.socket else {
             return Ok(());
         };
-        let outcome = match action {
+        let outcome = match &action {
             Action::Send(packet) => {
-                socket.send(packet.text);
-                "sent"
+                socket.send(packet.text.clone());
+                if ticket.is_ours() {
+                    "sent_again"
+                } else {
+                    "sent"
+                }
             }
             Action::Reconnect => {
                 socket.close(CloseFrame::RESUME);
+                self.closing = true;
                 "reconnected"
             }
             Action::Identify => {
                 self.session_dropped = true;
                 socket.close(CloseFrame::NORMAL);
+                self.closing = true;
                 "identified"
             }
         };
@@ -137,7 +143,14 @@ impl Task {
         // lose it.
         let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *socket).poll_next(cx))).await;
         metrics::command(outcome);
-        self.context.desk.carried_out(self.number, delivery);
+        if !ticket.is_ours() {
+            self.context.desk.carried_out(self.number, &ticket.delivery);
+        }
+        if let Action::Send(packet) = action {
+            ticket.sends += 1;
+            // The time is taken now: a heartbeat that this poll has sent may have gone before the command.
+            self.handed.push(packet, ticket, Instant::now().into_std());
+        }
         match polled {
             Poll::Ready(item) => self.read(item),
             Poll::Pending => Ok(()),

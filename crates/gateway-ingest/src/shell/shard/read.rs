@@ -1,40 +1,30 @@
 //! From the socket to the outbox.
 
-use dispatch_proto::{event::sequence_of, session::SessionRecord};
-use tokio::sync::OwnedSemaphorePermit;
+use dispatch_proto::session::SessionRecord;
+use tokio::time::Instant;
 use twilight_gateway::{
-    CloseFrame, Message, Session, Shard, ShardId, ShardState,
-    error::{ReceiveMessageError, ReceiveMessageErrorType},
+    CloseFrame, Message, Session, Shard, ShardState, error::ReceiveMessageErrorType,
 };
 use twilight_model::gateway::event::GatewayEventDeserializer;
 
-use super::{Event, Item, Task};
+use super::{Item, Task, again::ABNORMAL, room::Beat};
 use crate::{
     core::{
         close::fatal_advice,
         command::rate_limited,
-        outbox::{Place, Received},
+        hello::heartbeat_interval,
         status::{ShardEvent, Status},
     },
     error::IngestError,
     metrics,
-    shell::{
-        context::{unix_millis, unix_time},
-        store,
-    },
+    shell::store,
 };
 
 const DISPATCH: u8 = 0;
+const RECONNECT: u8 = 7;
+const INVALID_SESSION: u8 = 9;
 const HELLO: u8 = 10;
 const HEARTBEAT_ACK: u8 = 11;
-const INVALID_SESSION: u8 = 9;
-
-/// What holding an event costs beside its payload, in bytes.
-const OVERHEAD: usize = 128;
-
-/// The client doubles its wait with each failed connection, up to minutes. From so many on (8 s) it starts over, because a
-/// session that waits longer than needed may be lost.
-const MOST_ATTEMPTS: u8 = 4;
 
 impl Task {
     /// Takes in what the socket brought.
@@ -66,6 +56,10 @@ impl Task {
                 }
                 !hello
             }
+            Some(Ok(Message::Close(frame))) => {
+                self.connection_ended(frame.map(|frame| frame.code));
+                false
+            }
             Some(Err(error))
                 if matches!(error.kind(), ReceiveMessageErrorType::Deserializing { .. }) =>
             {
@@ -86,55 +80,36 @@ impl Task {
                 match name.as_deref() {
                     Some("READY") => self.ready(),
                     Some("RESUMED") => self.resumed(),
-                    Some("RATE_LIMITED") => self.limited(&text),
+                    Some("RATE_LIMITED") => {
+                        if let Some(limited) = rate_limited(&text) {
+                            self.refused(&limited);
+                        }
+                    }
                     _ => {}
                 }
                 drop(name);
                 self.take_in(text, sequence);
             }
-            HELLO => self.hello(),
+            HELLO => self.hello(&text),
             HEARTBEAT_ACK => self.heartbeat(),
+            // The client closes the connection.
+            RECONNECT => self.closing = true,
             INVALID_SESSION => {
+                self.closing = true;
                 tracing::warn!(shard = self.number, "discord does not accept the session");
             }
             _ => {}
         }
     }
 
-    /// Puts a payload into the outbox, or makes it wait for room.
-    fn take_in(&mut self, payload: String, sequence: Option<u64>) {
-        self.events.increment(1);
-        // An event larger than the whole budget takes the whole.
-        let budget = self.context.config.buffer_bytes;
-        let bytes = u32::try_from(payload.len() + OVERHEAD)
-            .unwrap_or(u32::MAX)
-            .min(budget);
-        let place = self.session.clone().zip(sequence);
-        let received_us = unix_time().as_micros() as u64;
-        let received = move |permit: OwnedSemaphorePermit| Received {
-            place: place.map(|(session, sequence)| Place { session, sequence }),
-            received_us,
-            payload,
-            permit,
+    fn hello(&mut self, payload: &str) {
+        // The client connects anew by itself where a connection ends without a close frame.
+        self.connection_ended(None);
+        self.beat = Beat {
+            interval: heartbeat_interval(payload),
+            since: Some(Instant::now()),
+            due: false,
         };
-        let semaphore = self.context.budget.clone();
-        match semaphore.clone().try_acquire_many_owned(bytes) {
-            Ok(permit) => self.outbox.push(received(permit)),
-            Err(_) => {
-                self.admission = Some(Box::pin(async move {
-                    semaphore.acquire_many_owned(bytes).await.ok().map(received)
-                }));
-            }
-        }
-    }
-
-    pub(super) fn admitted(&mut self, event: Option<Event>) {
-        if let Some(event) = event {
-            self.outbox.push(event);
-        }
-    }
-
-    fn hello(&mut self) {
         self.tell(ShardEvent::Connected);
         let resuming = self
             .socket
@@ -196,27 +171,17 @@ impl Task {
         self.tell(ShardEvent::Resumed);
     }
 
-    fn limited(&mut self, payload: &str) {
-        if let Some(limited) = rate_limited(payload) {
-            tracing::info!(
-                shard = self.number,
-                opcode = limited.opcode,
-                wait_ms = limited.retry_after_ms,
-                "discord asks to wait with requests for a guild"
-            );
-            let until = unix_millis() + limited.retry_after_ms;
-            self.schedule.limit(limited.opcode, limited.guild, until);
-        }
-    }
-
     fn heartbeat(&mut self) {
-        let latency = self
-            .socket
-            .as_ref()
-            .and_then(|socket| socket.latency().recent().first());
-        let Some(latency) = latency.map(|latency| latency.as_millis() as u64) else {
+        let Some(measured) = self.socket.as_ref().map(Shard::latency) else {
             return;
         };
+        if let Some(sent) = measured.sent() {
+            self.handed.acknowledged(sent);
+        }
+        let Some(latency) = measured.recent().first() else {
+            return;
+        };
+        let latency = latency.as_millis() as u64;
         metrics::latency(self.number, latency);
         self.context
             .book
@@ -243,95 +208,18 @@ impl Task {
                 advice,
             });
         }
-        // A socket that ended by itself is polled no more; only a fatal close does that.
+        self.connection_ended(code);
+        if code == Some(ABNORMAL) {
+            // What the client's own queues still hold is sent again by us.
+            self.renew_socket(true);
+        }
         self.tell(ShardEvent::Reconnecting);
         self.ask_owner();
         Ok(())
-    }
-
-    /// Without the lock, only Redis can tell whether the shard is still ours to connect.
-    fn ask_owner(&mut self) {
-        if self.claim.is_some() {
-            return;
-        }
-        let (context, shard) = (self.context.clone(), self.number);
-        self.asking_owner = Some(Box::pin(async move {
-            let owner = store::owner(&context, shard).await;
-            owner.is_none_or(|owner| owner == context.instance)
-        }));
-    }
-
-    pub(super) fn owner_answered(&mut self, ours: bool) {
-        if !ours {
-            tracing::info!(
-                shard = self.number,
-                "not reconnecting: another process owns the shard"
-            );
-            // Asked again after a moment is needless: the lock's next try finds the same and lets go.
-            self.asking_owner = Some(Box::pin(std::future::pending()));
-        }
-    }
-
-    fn failed(&mut self, error: ReceiveMessageError) {
-        let shard = self.number;
-        match error.kind() {
-            ReceiveMessageErrorType::Deserializing { event } => {
-                tracing::warn!(%error, shard, "payload can't be read, passing it on");
-                let sequence = sequence_of(event.as_bytes());
-                self.take_in(event.clone(), sequence);
-            }
-            ReceiveMessageErrorType::Reconnect => {
-                tracing::warn!(
-                    error = causes(&error),
-                    shard,
-                    "cannot connect to the gateway"
-                );
-                self.limit_attempts();
-                self.ask_owner();
-            }
-            _ => tracing::warn!(
-                error = causes(&error),
-                shard,
-                "reading from the gateway failed"
-            ),
-        }
-    }
-
-    fn limit_attempts(&mut self) {
-        let Some(socket) = &self.socket else { return };
-        let ShardState::Disconnected { reconnect_attempts } = socket.state() else {
-            return;
-        };
-        if reconnect_attempts < MOST_ATTEMPTS {
-            return;
-        }
-        // What was received up to here is in the outbox, so the session goes on from what the client has seen.
-        let record = socket.session().map(|session| SessionRecord {
-            shard: self.number,
-            session_id: session.id().to_owned(),
-            resume_url: String::new(),
-            sequence: session.sequence(),
-            shards_total: self.context.total,
-        });
-        let config = self.context.shard_config(record.as_ref());
-        let id = ShardId::new(self.number, self.context.total);
-        self.socket = Some(Shard::with_config(id, config));
     }
 
     pub(super) fn tell(&self, event: ShardEvent) {
         metrics::shard_event(event);
         self.context.notices.shard(self.number, event);
     }
-}
-
-/// An error with its causes: the client's own text leaves them out.
-fn causes(error: &ReceiveMessageError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
 }

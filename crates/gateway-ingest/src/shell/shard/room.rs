@@ -1,0 +1,116 @@
+//! Room for what is received: `BUFFER_BYTES` for all shards, and what a shard does when they are used up.
+//!
+//! It stops reading. But the client sends heartbeats only while it is polled, and a session without heartbeats is closed
+//! by Discord after one or two intervals, with a code that may end it. So at each heartbeat one message is read, on a reserve that is
+//! part of `BUFFER_BYTES`. When the reserve is used up too, the next message is held without a permit and nothing is read any more.
+
+use std::time::Duration;
+
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use super::{Event, Task};
+use crate::{
+    core::outbox::{Place, Received},
+    shell::context::unix_time,
+};
+
+/// What holding an event costs beside its payload, in bytes.
+const OVERHEAD: usize = 128;
+
+/// How much later than the client's own timer a heartbeat is looked for.
+const MARGIN: Duration = Duration::from_millis(5);
+
+/// When a shard that has no room next reads a message, for the sake of a heartbeat.
+#[derive(Debug, Default)]
+pub(super) struct Beat {
+    /// Discord's interval on this connection.
+    pub(super) interval: Option<Duration>,
+    /// When the connection began, or a message was last read for a heartbeat.
+    pub(super) since: Option<Instant>,
+    /// A message is to be read now.
+    pub(super) due: bool,
+}
+
+impl Task {
+    /// Puts a payload into the outbox, or makes it wait for room.
+    pub(super) fn take_in(&mut self, payload: String, sequence: Option<u64>) {
+        if self.discarding {
+            return;
+        }
+        self.events.increment(1);
+        let budget = &self.context.budget;
+        let bytes = u32::try_from(payload.len() + OVERHEAD).unwrap_or(u32::MAX);
+        // An event larger than all there is takes all there is.
+        let wanted = bytes.min(budget.size);
+        let place = self.session.clone().zip(sequence);
+        let received_us = unix_time().as_micros() as u64;
+        let received = move |permit: OwnedSemaphorePermit| Received {
+            place: place.map(|(session, sequence)| Place { session, sequence }),
+            received_us,
+            payload,
+            permit,
+        };
+        if let Ok(permit) = budget.main.clone().try_acquire_many_owned(wanted) {
+            self.outbox.push(received(permit));
+            return;
+        }
+        let room = budget.main.clone().acquire_many_owned(wanted);
+        match budget.reserve.clone().try_acquire_many_owned(bytes) {
+            Ok(permit) => {
+                self.outbox.push(received(permit));
+                // The room waited for is left to what comes next.
+                if self.admission.is_none() {
+                    self.admission = Some(Box::pin(async move {
+                        drop(room.await);
+                        None
+                    }));
+                }
+            }
+            Err(_) => {
+                self.holds_one = true;
+                self.admission = Some(Box::pin(async move { room.await.ok().map(received) }));
+            }
+        }
+    }
+
+    pub(super) fn admitted(&mut self, event: Option<Event>) {
+        self.holds_one = false;
+        if let Some(event) = event {
+            self.outbox.push(event);
+        }
+    }
+
+    /// Whether the socket may be polled. Polling a closed one connects it.
+    pub(super) fn readable(&self) -> bool {
+        self.socket.is_some()
+            && self.asking_owner.is_none()
+            && (self.admission.is_none() || self.beat.due)
+    }
+
+    /// When to read a message in spite of everything, because the client then sends a heartbeat.
+    pub(super) fn beat_at(&self) -> Option<Instant> {
+        let socket = self.socket.as_ref()?;
+        if self.admission.is_none() || self.holds_one || !socket.state().is_identified() {
+            return None;
+        }
+        let sent = socket.latency().sent().map(Instant::from_std);
+        let since = sent.max(self.beat.since)?;
+        Some(since + self.beat.interval? + MARGIN)
+    }
+
+    /// A message was read.
+    pub(super) fn beaten(&mut self) {
+        if std::mem::take(&mut self.beat.due) {
+            self.beat.since = Some(Instant::now());
+        }
+    }
+
+    /// Notes whether there is room, for others to see.
+    pub(super) fn tell_room(&mut self) {
+        let full = self.admission.is_some();
+        if self.told_full != full {
+            self.told_full = full;
+            self.context.book.full(self.number, full);
+        }
+    }
+}
