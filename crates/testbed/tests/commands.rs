@@ -13,6 +13,8 @@ mod burst;
 mod expiry;
 #[path = "commands/full_lists.rs"]
 mod full_lists;
+#[path = "commands/lost_connections.rs"]
+mod lost_connections;
 #[path = "commands/refusals.rs"]
 mod refusals;
 #[path = "commands/sends.rs"]
@@ -133,6 +135,35 @@ async fn commands_expire() {
     let later = expiry::never_sent_later(&stack, &bot).await;
     rows.note("never sent later", later);
     rows.end(stack).await;
+}
+
+/// Connections end in every way while commands are on their way: none is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_end_under_commands() {
+    let _alone = alone().await;
+    let mut options = Options::new(2, 4);
+    options.sim.heartbeat_interval = lost_connections::HEARTBEAT;
+    let (mut stack, bot) = start(&options).await;
+    let mut rows = Rows::default();
+    for (fault, twice) in lost_connections::FAULTS {
+        let arrive = lost_connections::all_arrive(&stack, &bot, fault, twice).await;
+        rows.note(&format!("{fault:?}"), arrive);
+    }
+    let end = lost_connections::at_the_end(&mut stack, &bot).await;
+    rows.note("SIGTERM with dead connections", end);
+    rows.end(stack).await;
+}
+
+/// A full member list is asked for just before a restart of ingest and just after.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refused_list_is_asked_for_again() {
+    let _alone = alone().await;
+    let mut options = Options::new(1, 4);
+    options.sim.member_request_interval = full_lists::INTERVAL;
+    let (mut stack, bot) = start(&options).await;
+    let again = full_lists::refused_after_a_restart(&mut stack, &bot).await;
+    assert!(again.is_ok(), "{again:?}\n{}", stack.log_tails(15));
+    stack.stop().await.unwrap();
 }
 
 /// 800 commands for 4 shards, ingest is asked to end in the middle: each arrives once.

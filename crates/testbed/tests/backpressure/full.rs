@@ -1,0 +1,132 @@
+//! A buffer that fills up, and what is seen of that.
+
+use std::time::{Duration, Instant};
+
+use discord_sim::{Load, Mix, Sim};
+use testbed::collector::check::Tolerated;
+use testbed::http;
+use testbed::metrics::Metrics;
+use testbed::stack::Stack;
+use testbed::wait;
+use tokio::task::JoinHandle;
+
+/// The smallest that is allowed.
+pub(crate) const BUFFER_BYTES: u64 = 1_048_576;
+/// After two of them without a heartbeat Discord closes the connection, and the session is over.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
+
+/// Events a second.
+const RATE: f64 = 1_500.0;
+/// Longest time to fill the buffer, or for everything to arrive.
+const LIMIT: Duration = Duration::from_secs(60);
+/// Events that must have arrived before RabbitMQ stops.
+const WARM_UP: u64 = 500;
+/// What a writer may publish again when it loses RabbitMQ: a batch for each partition with a shard (design.md, P4).
+pub(crate) const IN_FLIGHT: u64 = 2_000;
+/// Time between two looks at the metrics, which are renewed every second.
+const LOOK: Duration = Duration::from_millis(250);
+
+/// What Discord's books say of the connections.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Held {
+    /// Sessions begun so far.
+    pub(crate) sessions: u64,
+    /// Connections made so far.
+    connections: u64,
+}
+
+impl Held {
+    pub(crate) fn of(stack: &Stack) -> Self {
+        let counts = stack.sim.counts();
+        Self {
+            sessions: counts.identifies,
+            connections: counts.connections,
+        }
+    }
+}
+
+/// Events without end, until the load is stopped.
+pub(crate) fn begin(sim: &Sim) -> JoinHandle<u64> {
+    let load = Load {
+        rate: Some(RATE),
+        mix: Mix::realistic(),
+        ..Load::default()
+    };
+    let sim = sim.clone();
+    tokio::spawn(async move { sim.generate(load).await })
+}
+
+pub(crate) async fn flowing(stack: &Stack) {
+    let flowing = async || stack.collector.ledger().events() > WARM_UP;
+    wait::until("events to flow", LIMIT, flowing).await.unwrap();
+}
+
+/// Both shards have stopped reading, and everybody can see that.
+pub(crate) async fn filled(stack: &Stack) {
+    let full = async || {
+        let metrics = stack.ingest.metrics().await.unwrap();
+        value(&metrics, "ingest_full_shards") == f64::from(stack.shards)
+    };
+    wait::until("the buffer to be full", LIMIT, full)
+        .await
+        .unwrap();
+    let ready = http::fetch(stack.ingest.port(), "/readyz").await.unwrap();
+    assert_eq!(ready.status, 503, "{}", ready.body);
+    assert!(ready.body.contains("buffer"), "{}", ready.body);
+    let alive = http::fetch(stack.ingest.port(), "/livez").await.unwrap();
+    assert_eq!(alive.status, 200);
+}
+
+/// For `time` no more is held than may be, and hardly anything is read.
+pub(crate) async fn stays_within_bounds(stack: &Stack, time: Duration) {
+    let before = stack.ingest.metrics().await.unwrap();
+    let begin = Instant::now();
+    let mut least = f64::MAX;
+    while begin.elapsed() < time {
+        let metrics = stack.ingest.metrics().await.unwrap();
+        let held = value(&metrics, "ingest_buffer_bytes");
+        assert!(held <= BUFFER_BYTES as f64, "{held} bytes are held");
+        assert_eq!(
+            value(&metrics, "ingest_full_shards"),
+            f64::from(stack.shards)
+        );
+        least = least.min(held);
+        tokio::time::sleep(LOOK).await;
+    }
+    assert!(least > BUFFER_BYTES as f64 * 0.85, "only {least} bytes");
+    let after = stack.ingest.metrics().await.unwrap();
+    let read = value(&after, "ingest_events_total") - value(&before, "ingest_events_total");
+    // One for each heartbeat of each shard, and one more where the time began or ended in the middle.
+    let beats = (time.as_secs_f64() / HEARTBEAT.as_secs_f64()).ceil() + 1.0;
+    assert!(
+        read <= beats * f64::from(stack.shards),
+        "{read} events were read"
+    );
+}
+
+/// The load ends, and everything that was sent arrives: in order, right, and once but for `repeats`.
+pub(crate) async fn drained(stack: &mut Stack, load: JoinHandle<u64>, repeats: u64) {
+    stack.sim.stop_load();
+    load.await.unwrap();
+    let report = stack.check(LIMIT).await.unwrap();
+    println!("{report}");
+    let tolerated = Tolerated {
+        repeats,
+        ..Tolerated::default()
+    };
+    let faults = report.faults(tolerated);
+    assert!(
+        faults.is_empty(),
+        "{faults:?}\n{report}\n{}",
+        stack.log_tails(20)
+    );
+    assert_eq!(report.gaps, 0);
+    assert_eq!(stack.sim.violations(), Vec::<String>::new());
+    stack.ready().await.unwrap();
+    let metrics = stack.ingest.metrics().await.unwrap();
+    assert_eq!(value(&metrics, "ingest_full_shards"), 0.0);
+}
+
+fn value(metrics: &Metrics, name: &str) -> f64 {
+    metrics.sum(name).unwrap_or_default()
+}
