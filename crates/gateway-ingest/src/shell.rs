@@ -92,6 +92,9 @@ pub(crate) async fn run(
     };
     let total = config.shards.total.unwrap_or(info.shards);
     let shards = range(config.shards.start, config.shards.end, total)?;
+    let Some(inherited) = stop.run_until_cancelled(store::started(&redis)).await else {
+        return Ok(());
+    };
     announce(&info.session_start_limit, total, shards.clone());
 
     let topology = Topology {
@@ -104,7 +107,7 @@ pub(crate) async fn run(
     let context = Arc::new(Context {
         instance: instance(),
         total,
-        inherited: store::started(&redis).await,
+        inherited,
         topology,
         publishing: links.publishing.clone(),
         consuming: links.consuming.clone(),

@@ -117,3 +117,31 @@ async fn ingest_ends_with_a_full_buffer() {
     assert_eq!(Held::of(&stack).sessions, before.sessions);
     stack.stop().await.unwrap();
 }
+
+/// Ingest is asked to end when its full buffer begins to drain: there is no room at one moment and some at the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn ingest_ends_while_its_buffer_drains() {
+    let _alone = alone().await;
+    let mut stack = start().await;
+    let before = Held::of(&stack);
+    let load = full::begin(&stack.sim);
+    full::flowing(&stack).await;
+    for _ in 0..3 {
+        stack.servers.rabbitmq.set_memory_alarm(true).await.unwrap();
+        full::filled(&stack).await;
+        let at_the_first_confirm = async {
+            full::begins_to_drain(&stack.ingest).await;
+            stack.ingest.stop(STOP_LIMIT).await
+        };
+        let (lifted, stopped) = tokio::join!(
+            stack.servers.rabbitmq.set_memory_alarm(false),
+            at_the_first_confirm
+        );
+        lifted.and(stopped).unwrap();
+        stack.ingest.restart().unwrap();
+        full::flowing(&stack).await;
+    }
+    full::drained(&mut stack, load, 0).await;
+    assert_eq!(Held::of(&stack).sessions, before.sessions);
+    stack.stop().await.unwrap();
+}

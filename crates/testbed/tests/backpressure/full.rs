@@ -6,6 +6,7 @@ use discord_sim::{Load, Mix, Sim};
 use testbed::collector::check::Tolerated;
 use testbed::http;
 use testbed::metrics::Metrics;
+use testbed::process::Process;
 use testbed::stack::Stack;
 use testbed::wait;
 use tokio::task::JoinHandle;
@@ -19,7 +20,7 @@ pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 const RATE: f64 = 1_500.0;
 /// Longest time to fill the buffer, or for everything to arrive.
 const LIMIT: Duration = Duration::from_secs(60);
-/// Events that must have arrived before RabbitMQ stops.
+/// Events whose arrival shows that they flow.
 const WARM_UP: u64 = 500;
 /// What a writer may publish again when it loses RabbitMQ: a batch for each partition with a shard (design.md, P4).
 pub(crate) const IN_FLIGHT: u64 = 2_000;
@@ -57,7 +58,8 @@ pub(crate) fn begin(sim: &Sim) -> JoinHandle<u64> {
 }
 
 pub(crate) async fn flowing(stack: &Stack) {
-    let flowing = async || stack.collector.ledger().events() > WARM_UP;
+    let before = stack.collector.ledger().events();
+    let flowing = async || stack.collector.ledger().events() > before + WARM_UP;
     wait::until("events to flow", LIMIT, flowing).await.unwrap();
 }
 
@@ -75,6 +77,17 @@ pub(crate) async fn filled(stack: &Stack) {
     assert!(ready.body.contains("buffer"), "{}", ready.body);
     let alive = http::fetch(stack.ingest.port(), "/livez").await.unwrap();
     assert_eq!(alive.status, 200);
+}
+
+/// The next frame is confirmed.
+pub(crate) async fn begins_to_drain(ingest: &Process) {
+    let confirmed = async || {
+        let metrics = ingest.metrics().await.unwrap();
+        value(&metrics, "ingest_frames_total")
+    };
+    let before = confirmed().await;
+    let more = async || confirmed().await > before;
+    wait::until("a confirm", LIMIT, more).await.unwrap();
 }
 
 /// For `time` no more is held than may be, and hardly anything is read.
