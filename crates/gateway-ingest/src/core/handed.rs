@@ -17,6 +17,10 @@ use super::command::{Packet, REQUEST_MEMBERS, RateLimited};
 /// How long Discord may take to refuse a request for a full member list.
 const REFUSAL_LIMIT: Duration = Duration::from_secs(30);
 
+/// Packets remembered. Twice what may be sent in a heartbeat interval; more come together only where Discord acknowledges no
+/// heartbeats and yet goes on sending, so that the connection isn't taken for dead. The oldest ones then have surely been read.
+const MOST: usize = 256;
+
 /// The packets that a shard has sent lately, in order. `T` is what the caller wants back with each.
 #[derive(Debug)]
 pub struct Handed<T> {
@@ -43,6 +47,9 @@ impl<T> Default for Handed<T> {
 impl<T> Handed<T> {
     /// A packet was written to the socket; `at` is a time after that.
     pub fn push(&mut self, packet: Packet, tag: T, at: Instant) {
+        if self.packets.len() >= MOST {
+            self.packets.pop_front();
+        }
         self.packets.push_back(Sent {
             packet,
             tag,
@@ -151,6 +158,16 @@ mod tests {
         assert_eq!(tags(handed.take_unproven()), [2, 3]);
         assert!(handed.is_proven());
         assert_eq!(tags(handed.take_unproven()), [0; 0]);
+    }
+
+    #[test]
+    fn no_more_are_remembered_than_may_be() {
+        let mut handed = Handed::default();
+        let now = Instant::now();
+        for tag in 0..300 {
+            handed.push(packet(3, false, None), tag, now);
+        }
+        assert!(tags(handed.take_unproven()).into_iter().eq(44..300));
     }
 
     #[test]
