@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use lapin::options::QueueDeclareOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, ConnectionProperties};
+use nix::sys::signal::Signal;
 
 use crate::child::{Child, Launch};
 use crate::install::{self, RabbitMqPrograms};
@@ -99,6 +100,22 @@ impl RabbitMq {
     /// SIGKILL: a crash. Clients see their connections die.
     pub fn kill(&mut self) {
         self.node = None;
+    }
+
+    /// Freezes the node: its sockets stay open, and nothing comes from them until [`Self::wake`].
+    pub fn freeze(&mut self) {
+        self.signal(Signal::SIGSTOP);
+    }
+
+    /// Ends [`Self::freeze`].
+    pub fn wake(&mut self) {
+        self.signal(Signal::SIGCONT);
+    }
+
+    fn signal(&mut self, signal: Signal) {
+        if let Some(node) = &mut self.node {
+            node.signal(signal);
+        }
     }
 
     /// Starts the node again, with the same ports and data, after [`Self::kill`]; waits until AMQP works.
