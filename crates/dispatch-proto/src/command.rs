@@ -33,6 +33,10 @@ use shape::{number, object, snowflake};
 pub const OPERATION_HEADER: &str = "x-dispatch-op";
 /// Header of a command for a shard: until when a shard may take it, in milliseconds of Unix time.
 pub const DEADLINE_HEADER: &str = "x-dispatch-deadline";
+/// Header of a command for a shard: the content type in which its sender reads the answer; JSON if there is none.
+///
+/// The command itself is JSON there, whatever it was when it came.
+pub const REPLY_TYPE_HEADER: &str = "x-dispatch-reply-type";
 
 /// A well-formed command.
 #[derive(Clone, Debug, PartialEq, Eq)]

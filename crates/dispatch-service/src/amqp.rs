@@ -3,6 +3,7 @@
 //! Each service owns its reconnect loop: what was in flight on a connection that died belongs to the service to repeat, and
 //! only it knows how. So the client's automatic recovery stays off.
 
+mod answer;
 mod publish;
 
 use std::time::Duration;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use lapin::{Channel, Connection, ConnectionProperties, uri::AMQPUri};
 use tokio_util::sync::CancellationToken;
 
+pub use answer::{Answer, reply_encoding};
 pub use publish::{DeadLetter, PublishError, Publisher, told_if_slow};
 
 use crate::{

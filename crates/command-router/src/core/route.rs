@@ -32,6 +32,19 @@ pub struct Message<'a> {
     pub wants_reply: bool,
 }
 
+impl Message<'_> {
+    /// How its body is written, and so how its sender reads an answer: as its content type says, else as `setting` does;
+    /// `gateway.send` has always been JSON.
+    #[must_use]
+    pub fn encoding(&self, setting: Encoding) -> Encoding {
+        if self.source == Source::Send {
+            return Encoding::Json;
+        }
+        let named = self.content_type.and_then(Encoding::of_content_type);
+        named.unwrap_or(setting)
+    }
+}
+
 /// What to do with a message.
 #[derive(Debug)]
 pub enum Route {
@@ -61,7 +74,7 @@ pub struct Forward {
 /// Decides about a message.
 ///
 /// `total` is the number of shards, `None` while it is unknown; what can be refused without it is refused all the same.
-/// `encoding` is that of Spectacles messages whose content type names none; `gateway.send` has always been JSON.
+/// `encoding` is that of Spectacles messages whose content type names none, see [`Message::encoding`].
 #[must_use]
 pub fn route(message: &Message<'_>, total: Option<u32>, encoding: Encoding) -> Route {
     match parse(message, encoding).and_then(|command| place(command, message, total)) {
@@ -74,11 +87,7 @@ fn parse(message: &Message<'_>, encoding: Encoding) -> Result<Command, Refusal> 
     if message.source == Source::Send {
         return Command::parse(message.body);
     }
-    let encoding = message
-        .content_type
-        .and_then(Encoding::of_content_type)
-        .unwrap_or(encoding);
-    let json = codec::decode(message.body, encoding)?;
+    let json = codec::decode(message.body, message.encoding(encoding))?;
     match message.source {
         Source::SpectaclesShard(shard) => Command::parse_packet(shard, &json),
         Source::Send | Source::SpectaclesSend => Command::parse_spectacles(&json),

@@ -2,10 +2,10 @@
 
 use dispatch_proto::{
     codec::Encoding,
-    command::{DEADLINE_HEADER, OPERATION_HEADER, Reply},
+    command::{DEADLINE_HEADER, OPERATION_HEADER, REPLY_TYPE_HEADER, Reply},
     rabbit::shard_queue,
 };
-use dispatch_service::amqp::{DeadLetter, PublishError, Publisher};
+use dispatch_service::amqp::{Answer, DeadLetter, PublishError, Publisher};
 use lapin::{
     BasicProperties, PublisherConfirm,
     message::Delivery,
@@ -21,26 +21,30 @@ use crate::{
     metrics::{self, Outcome},
 };
 
-/// A message and the queue it came from.
+/// A message, the queue it came from, and the encoding in which its sender reads an answer.
 #[derive(Debug)]
 pub(crate) struct Envelope {
     pub(crate) queue: String,
     pub(crate) delivery: Delivery,
+    pub(crate) encoding: Encoding,
 }
 
 impl Envelope {
-    pub(crate) fn of(incoming: Incoming) -> Self {
+    pub(crate) fn of(incoming: Incoming, encoding: Encoding) -> Self {
         Self {
             queue: incoming.queue,
             delivery: incoming.delivery,
+            encoding,
         }
     }
 }
 
-/// Publishes a command to its shard's queue. The reply address travels on: the shard's owner replies when it took it.
+/// Publishes a command to its shard's queue. The reply address travels on, with the encoding in which the sender reads the
+/// answer: the shard's owner replies when it took it.
 pub(crate) async fn forward(
     publisher: &Publisher,
     received: &BasicProperties,
+    encoding: Encoding,
     forward: Forward,
     deadline: u64,
 ) -> Result<PublisherConfirm, PublishError> {
@@ -51,6 +55,10 @@ pub(crate) async fn forward(
     }
     let deadline = i64::try_from(deadline).unwrap_or(i64::MAX);
     headers.insert(DEADLINE_HEADER.into(), AMQPValue::LongLongInt(deadline));
+    if received.reply_to().is_some() && encoding != Encoding::Json {
+        let content_type = AMQPValue::LongString(encoding.content_type().into());
+        headers.insert(REPLY_TYPE_HEADER.into(), content_type);
+    }
     // No expiration: RabbitMQ would drop the message without a word.
     let mut properties = BasicProperties::default()
         .with_content_type(Encoding::Json.content_type().into())
@@ -79,17 +87,19 @@ pub(crate) async fn reject(
     envelope: Envelope,
     reason: &str,
 ) -> Result<(), RouterError> {
-    let Envelope { queue, delivery } = envelope;
+    let Envelope {
+        queue, delivery, ..
+    } = &envelope;
     tracing::warn!(queue, reason, "command rejected");
     let letter = DeadLetter {
-        source: &queue,
+        source: queue,
         reason,
     };
     publisher
         .dead_letter(letter, delivery.properties.clone(), &delivery.data)
         .await?;
-    reply(publisher, &delivery, &Reply::error(reason)).await?;
-    acknowledge(&delivery).await
+    reply(publisher, &envelope, &Reply::error(reason)).await?;
+    acknowledge(delivery).await
 }
 
 /// Replies with a shard's status and acknowledges the message.
@@ -99,7 +109,6 @@ pub(crate) async fn answer(
     shards: &Shards,
     shard: u32,
 ) -> Result<(), RouterError> {
-    let delivery = envelope.delivery;
     let status = match shards.status(shard).await {
         Ok(Some(text)) => serde_json::from_str::<Box<RawValue>>(&text)
             .map_err(|_| format!("the status of shard {shard} on redis is not json")),
@@ -107,10 +116,10 @@ pub(crate) async fn answer(
         Err(error) => Err(format!("redis does not answer: {error}")),
     };
     match &status {
-        Ok(status) => reply(publisher, &delivery, &Reply::status(shard, status)).await?,
-        Err(reason) => reply(publisher, &delivery, &Reply::error(reason)).await?,
+        Ok(status) => reply(publisher, &envelope, &Reply::status(shard, status)).await?,
+        Err(reason) => reply(publisher, &envelope, &Reply::error(reason)).await?,
     }
-    acknowledge(&delivery).await?;
+    acknowledge(&envelope.delivery).await?;
     metrics::finished(Outcome::Answered);
     Ok(())
 }
@@ -124,19 +133,15 @@ pub(crate) async fn acknowledge(delivery: &Delivery) -> Result<(), RouterError> 
 /// Replies to a message, if its sender wants it. A sender that is gone gets none: its address leads nowhere.
 async fn reply(
     publisher: &Publisher,
-    delivery: &Delivery,
+    envelope: &Envelope,
     reply: &Reply<'_>,
 ) -> Result<(), PublishError> {
-    let Some(address) = delivery.properties.reply_to() else {
+    let properties = &envelope.delivery.properties;
+    let Some(answer) = Answer::to(properties, reply, envelope.encoding) else {
         return Ok(());
     };
-    let mut properties =
-        BasicProperties::default().with_content_type(Encoding::Json.content_type().into());
-    if let Some(id) = delivery.properties.correlation_id() {
-        properties = properties.with_correlation_id(id.clone());
+    match answer.publish(publisher).await {
+        Err(PublishError::Unroutable) => Ok(()),
+        published => published,
     }
-    let body = reply.to_json();
-    publisher
-        .publish("", address.as_str(), false, properties, &body)
-        .await
 }

@@ -117,6 +117,7 @@ impl<'a> Pump<'a> {
     }
 
     async fn take(&mut self, incoming: Incoming, deadline: u64) -> Result<(), RouterError> {
+        let encoding = message(&incoming).encoding(self.encoding());
         let mut decision = self.decide(&incoming, self.shards.total());
         if matches!(decision, Route::Refuse(Refusal::UnknownShard { .. }))
             && let Ok(Ok(total)) = timeout(REFRESH, self.shards.refresh()).await
@@ -124,9 +125,11 @@ impl<'a> Pump<'a> {
             decision = self.decide(&incoming, total);
         }
         match decision {
-            Route::Forward(forward) => self.forward(incoming, forward, deadline).await?,
+            Route::Forward(forward) => {
+                self.forward(incoming, encoding, forward, deadline).await?;
+            }
             Route::Status(shard) => {
-                let envelope = Envelope::of(incoming);
+                let envelope = Envelope::of(incoming, encoding);
                 let (publisher, shards) = (self.publisher.clone(), self.shards.clone());
                 self.push(
                     async move { outlet::answer(&publisher, envelope, &shards, shard).await },
@@ -135,7 +138,8 @@ impl<'a> Pump<'a> {
             Route::Wait if now_ms() < deadline => self.held = Some((incoming, deadline)),
             Route::Wait => {
                 let reason = expired_reason(millis(self.config.command_ttl));
-                let (publisher, envelope) = (self.publisher.clone(), Envelope::of(incoming));
+                let (publisher, envelope) =
+                    (self.publisher.clone(), Envelope::of(incoming, encoding));
                 self.push(async move {
                     outlet::reject(&publisher, envelope, &reason).await?;
                     metrics::finished(Outcome::Expired);
@@ -143,7 +147,8 @@ impl<'a> Pump<'a> {
                 });
             }
             Route::Refuse(refusal) => {
-                let (publisher, envelope) = (self.publisher.clone(), Envelope::of(incoming));
+                let (publisher, envelope) =
+                    (self.publisher.clone(), Envelope::of(incoming, encoding));
                 self.push(async move {
                     let reason = refusal.to_string();
                     outlet::reject(&publisher, envelope, &reason).await?;
@@ -156,14 +161,7 @@ impl<'a> Pump<'a> {
     }
 
     fn decide(&self, incoming: &Incoming, total: Option<u32>) -> Route {
-        let properties = &incoming.delivery.properties;
-        let message = Message {
-            source: incoming.source,
-            body: &incoming.delivery.data,
-            content_type: properties.content_type().as_ref().map(|text| text.as_str()),
-            wants_reply: properties.reply_to().is_some(),
-        };
-        route(&message, total, self.encoding())
+        route(&message(incoming), total, self.encoding())
     }
 
     fn encoding(&self) -> Encoding {
@@ -174,6 +172,7 @@ impl<'a> Pump<'a> {
     async fn forward(
         &mut self,
         incoming: Incoming,
+        encoding: Encoding,
         forward: Forward,
         deadline: u64,
     ) -> Result<(), RouterError> {
@@ -193,8 +192,14 @@ impl<'a> Pump<'a> {
         // beside others.
         let delivery = incoming.delivery;
         let received = Instant::now();
-        let confirm =
-            outlet::forward(&self.publisher, &delivery.properties, forward, deadline).await?;
+        let confirm = outlet::forward(
+            &self.publisher,
+            &delivery.properties,
+            encoding,
+            forward,
+            deadline,
+        )
+        .await?;
         self.push(async move {
             Publisher::confirmed(confirm).await?;
             outlet::acknowledge(&delivery).await?;
@@ -224,6 +229,16 @@ impl<'a> Pump<'a> {
 
     fn push(&mut self, work: impl Future<Output = Result<(), RouterError>> + Send + 'static) {
         self.in_flight.push(Box::pin(work));
+    }
+}
+
+fn message(incoming: &Incoming) -> Message<'_> {
+    let properties = &incoming.delivery.properties;
+    Message {
+        source: incoming.source,
+        body: &incoming.delivery.data,
+        content_type: properties.content_type().as_ref().map(|text| text.as_str()),
+        wants_reply: properties.reply_to().is_some(),
     }
 }
 

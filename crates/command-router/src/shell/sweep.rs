@@ -4,7 +4,7 @@ use std::{collections::HashSet, convert::Infallible, time::Duration};
 
 use dispatch_proto::{command::DEADLINE_HEADER, rabbit::shard_queue};
 use dispatch_service::{
-    amqp::{Publisher, close_channel},
+    amqp::{Publisher, close_channel, reply_encoding},
     topology,
 };
 use lapin::{
@@ -135,8 +135,12 @@ impl<'a> Sweep<'a> {
             match self.unattended.head(shard, deadline, behind, now_ms()) {
                 Head::Waits => return Ok(()),
                 Head::Expired => {
-                    let queue = queue.clone();
-                    let envelope = Envelope { queue, delivery };
+                    let encoding = reply_encoding(&delivery.properties);
+                    let envelope = Envelope {
+                        queue: queue.clone(),
+                        delivery,
+                        encoding,
+                    };
                     outlet::reject(publisher, envelope, &self.reason).await?;
                     metrics::finished(Outcome::Expired);
                 }

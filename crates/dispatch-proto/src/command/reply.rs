@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
+use crate::codec::{self, Encoding};
+
 /// What the sender of a command gets if it set `reply_to`.
 ///
 /// `{"ok":true,"shard":N}` when the shard has taken the command, `{"ok":false,"error":"…"}` when it was rejected, and for a
@@ -50,11 +52,13 @@ impl<'a> Reply<'a> {
         }
     }
 
-    /// The body of the message.
+    /// The body of the message, in the encoding of the command: a Spectacles client decodes whatever arrives for it with the
+    /// one decoder it has, and breaks over what that can't read.
     #[must_use]
-    pub fn to_json(&self) -> Vec<u8> {
+    pub fn encode(&self, encoding: Encoding) -> Vec<u8> {
         // Text, numbers and checked JSON can't fail to be written.
-        serde_json::to_vec(self).unwrap_or_default()
+        let json = serde_json::to_string(self).unwrap_or_default();
+        codec::encode(&json, encoding).unwrap_or_default()
     }
 }
 
@@ -64,7 +68,7 @@ mod tests {
 
     #[test]
     fn wire_format_is_fixed() {
-        let text = |reply: Reply<'_>| String::from_utf8(reply.to_json()).unwrap();
+        let text = |reply: Reply<'_>| String::from_utf8(reply.encode(Encoding::Json)).unwrap();
         assert_eq!(text(Reply::taken(3)), r#"{"ok":true,"shard":3}"#);
         assert_eq!(
             text(Reply::error("no \"shard\"")),
@@ -75,5 +79,10 @@ mod tests {
             text(Reply::status(3, &status)),
             r#"{"ok":true,"shard":3,"status":{"shard":3}}"#
         );
+        for encoding in [Encoding::Etf, Encoding::MsgPack] {
+            let body = Reply::error("no").encode(encoding);
+            let json = codec::decode(&body, encoding).unwrap();
+            assert_eq!(json, r#"{"ok":false,"error":"no"}"#);
+        }
     }
 }

@@ -6,11 +6,11 @@ use std::{sync::Mutex, time::Duration};
 
 use dispatch_proto::{command::Reply, rabbit::shard_queue};
 use dispatch_service::{
-    amqp::{DeadLetter, PublishError, Publisher},
+    amqp::{Answer, DeadLetter, PublishError, Publisher, reply_encoding},
     backoff::Backoff,
     topology::declare_dead,
 };
-use lapin::{Acker, BasicProperties, message::Delivery, options::BasicAckOptions};
+use lapin::{Acker, message::Delivery, options::BasicAckOptions};
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -40,27 +40,6 @@ struct Rejected {
     reason: String,
     /// RabbitMQ won't hand it out again, and its sender has been answered.
     acknowledged: bool,
-}
-
-#[derive(Debug)]
-struct Answer {
-    reply_to: String,
-    properties: BasicProperties,
-    body: Vec<u8>,
-}
-
-impl Answer {
-    /// The answer to a command whose sender asked for one.
-    fn to(delivery: &Delivery, reply: &Reply<'_>) -> Option<Self> {
-        let reply_to = delivery.properties.reply_to().as_ref()?;
-        let id = delivery.properties.correlation_id().clone()?;
-        let properties = BasicProperties::default().with_correlation_id(id);
-        Some(Self {
-            reply_to: reply_to.as_str().to_owned(),
-            properties: properties.with_content_type("application/json".into()),
-            body: reply.to_json(),
-        })
-    }
 }
 
 impl Desk {
@@ -150,7 +129,8 @@ impl Desk {
 /// Queues the answer to a command, if its sender asked for one. Too many that wait are dropped: an answer is worth less than
 /// the commands behind it.
 fn answer(replies: &mpsc::Sender<Answer>, delivery: &Delivery, reply: &Reply<'_>) {
-    if let Some(answer) = Answer::to(delivery, reply)
+    let properties = &delivery.properties;
+    if let Some(answer) = Answer::to(properties, reply, reply_encoding(properties))
         && replies.try_send(answer).is_err()
     {
         metrics::reply_dropped();
@@ -240,13 +220,10 @@ async fn dead_letter(
 
 async fn reply(mut replies: mpsc::Receiver<Answer>, publishing: Current, stop: CancellationToken) {
     let mut publisher = None;
-    while let Some(reply) = next(&mut replies, &stop).await {
+    while let Some(answer) = next(&mut replies, &stop).await {
         let publish = async {
             let publisher = opened(&mut publisher, &publishing).await?;
-            let properties = reply.properties.clone();
-            publisher
-                .publish("", &reply.reply_to, true, properties, &reply.body)
-                .await
+            answer.publish(publisher).await
         };
         match publish.await {
             Ok(()) => {}
