@@ -2,8 +2,16 @@
 
 #![allow(clippy::unwrap_used)]
 
+#[path = "clients/bot.rs"]
+mod bot;
+#[path = "clients/node.rs"]
+mod node;
+#[path = "clients/program.rs"]
+mod program;
 #[path = "clients/python.rs"]
 mod python;
+#[path = "clients/spectacles.rs"]
+mod spectacles;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,7 +21,10 @@ use serde_json::{Value, json};
 use testbed::servers::{Persistence, Servers};
 use testbed::stack::{Options, Stack};
 
+use bot::Bot;
+use node::Node;
 use python::Python;
+use spectacles::{Client, EXCHANGE, Numbers, SUBGROUP};
 
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -61,4 +72,51 @@ async fn aio_pika_and_redis() {
     }});
     assert_eq!(sent, [voice]);
     stack.stop().await.unwrap();
+}
+
+/// The clients of Spectacles from the npm registry, each with the encoding that it has by default; then one whose codec is
+/// Erlang's own term format as the author of erlang_py reads it.
+#[tokio::test(flavor = "multi_thread")]
+async fn spectacles_clients() {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients");
+    let folder = tempfile::tempdir().unwrap();
+    let node = Node::with_packages(folder.path(), &here).await;
+    let node = node.unwrap_or_else(|error| panic!("{error:#}"));
+    let python = Python::with_packages(folder.path(), &here.join("requirements.txt")).await;
+    let python = python.unwrap_or_else(|error| panic!("{error:#}"));
+
+    let mut servers = Servers::start(Persistence::None).await.unwrap();
+    for (library, encoding) in [
+        ("brokers-0-4", "json"),
+        ("brokers-0-8", "json"),
+        ("brokers-0-9", "msgpack"),
+    ] {
+        let mut command = node.command(&here.join("spectacles.js"));
+        command.args([library, &address(&servers), EXCHANGE, SUBGROUP]);
+        let client = Client {
+            bot: Bot::start(&mut command, folder.path()).unwrap(),
+            encoding,
+            subgroups: &["", SUBGROUP],
+            numbers: Numbers::Floats,
+        };
+        let served = client.check(servers).await;
+        servers = served.unwrap_or_else(|error| panic!("{library}: {error:?}"));
+        servers.renew().await.unwrap();
+    }
+    let mut command = python.command(&here.join("etf.py"));
+    command.args([&address(&servers), EXCHANGE]);
+    let client = Client {
+        bot: Bot::start(&mut command, folder.path()).unwrap(),
+        encoding: "etf",
+        subgroups: &[""],
+        numbers: Numbers::Exact,
+    };
+    let served = client.check(servers).await;
+    served.unwrap_or_else(|error| panic!("erlang_py: {error:?}"));
+}
+
+/// Where RabbitMQ is, as these clients take it: without the scheme.
+fn address(servers: &Servers) -> String {
+    let url = servers.rabbitmq.url();
+    url.strip_prefix("amqp://").unwrap().to_owned()
 }

@@ -1,14 +1,13 @@
 //! Python with packages of its own, in a temporary folder.
 
 use std::path::{Path, PathBuf};
-use std::process::{Output, Stdio};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-/// Longest time to download and install the packages.
-const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+use crate::program::{INSTALL_LIMIT, run};
+
 /// What to do where it can't be had.
 const ADVICE: &str = "needed are python3 with venv or pip (on Debian or Ubuntu: `apt-get install python3-venv`) and access to \
                       the Python package index, or a PIP_FIND_LINKS folder";
@@ -67,21 +66,22 @@ impl Python {
         env: &[(&str, String)],
         limit: Duration,
     ) -> Result<String> {
-        let mut command = Command::new(&self.program);
-        command.arg(script).envs(env.iter().cloned());
-        if let Some(path) = &self.path {
-            command.env("PYTHONPATH", path);
-        }
+        let mut command = self.command(script);
+        command.envs(env.iter().cloned());
         let output = run(&mut command, limit).await?;
         if !output.status.success() {
             bail!("{}", String::from_utf8_lossy(&output.stderr));
         }
         Ok(String::from_utf8(output.stdout)?)
     }
-}
 
-async fn run(command: &mut Command, limit: Duration) -> Result<Output> {
-    let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
-    let output = tokio::time::timeout(limit, output).await;
-    output.context("it doesn't end")?.context("can't start it")
+    /// A command that runs a script.
+    pub(crate) fn command(&self, script: &Path) -> Command {
+        let mut command = Command::new(&self.program);
+        command.arg(script);
+        if let Some(path) = &self.path {
+            command.env("PYTHONPATH", path);
+        }
+        command
+    }
 }

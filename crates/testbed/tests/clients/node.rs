@@ -1,0 +1,48 @@
+//! Node with packages of its own, in a temporary folder.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use tokio::process::Command;
+
+use crate::program::{INSTALL_LIMIT, run};
+
+/// What to do where it can't be had.
+const ADVICE: &str = "needed are node and npm (on Debian or Ubuntu: `apt-get install nodejs npm`) and access to the npm registry, \
+                      or a cache that has the packages";
+
+/// A Node that finds the packages.
+#[derive(Debug)]
+pub(crate) struct Node {
+    packages: PathBuf,
+}
+
+impl Node {
+    /// Installs into `dir` what the `package-lock.json` in `manifest` names, as it is published: no scripts are run, and
+    /// nothing optional is built.
+    pub(crate) async fn with_packages(dir: &Path, manifest: &Path) -> Result<Self> {
+        for name in ["package.json", "package-lock.json"] {
+            std::fs::copy(manifest.join(name), dir.join(name))?;
+        }
+        let mut install = Command::new("npm");
+        install
+            .args(["ci", "--ignore-scripts", "--omit=optional"])
+            .args(["--no-audit", "--no-fund", "--loglevel=error"])
+            .current_dir(dir);
+        let installed = run(&mut install, INSTALL_LIMIT).await.context(ADVICE)?;
+        if !installed.status.success() {
+            let error = String::from_utf8_lossy(&installed.stderr);
+            bail!("can't install the Node packages: {ADVICE}\n{error}");
+        }
+        Ok(Self {
+            packages: dir.join("node_modules"),
+        })
+    }
+
+    /// A command that runs a script.
+    pub(crate) fn command(&self, script: &Path) -> Command {
+        let mut command = Command::new("node");
+        command.arg(script).env("NODE_PATH", &self.packages);
+        command
+    }
+}
