@@ -1,5 +1,5 @@
-//! Finds the servers' programs (and Python, for a client that is not ours), and installs them from the distribution where
-//! that is possible.
+//! Finds the servers' programs (and Python and Node, for clients that are not ours), and installs them from the distribution
+//! where that is possible.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -28,6 +28,10 @@ pub enum Missing {
     Python,
     /// What fetches another release of the distribution: only tests against other versions of the servers need it.
     Debootstrap,
+    /// Node: only tests need it.
+    Node,
+    /// Node's package manager, in Debian a package of its own: only tests need it.
+    Npm,
 }
 
 impl Missing {
@@ -37,6 +41,8 @@ impl Missing {
             Self::Redis => "redis-server",
             Self::Python => "python3-venv",
             Self::Debootstrap => "debootstrap",
+            Self::Node => "nodejs",
+            Self::Npm => "npm",
         }
     }
 
@@ -45,7 +51,7 @@ impl Missing {
         match self {
             Self::RabbitMq => Some("RABBIT_URL"),
             Self::Redis => Some("REDIS_URL"),
-            Self::Python | Self::Debootstrap => None,
+            Self::Python | Self::Debootstrap | Self::Node | Self::Npm => None,
         }
     }
 }
@@ -121,17 +127,26 @@ pub fn missing() -> Vec<Missing> {
     rabbit.into_iter().chain(redis).collect()
 }
 
-/// Whether there is no Python with which packages can be installed: by `venv` (Debian keeps what it needs in a package of
-/// its own), or by `pip`.
+/// Which programs are not installed, or don't work, with which the tests run clients that are not ours.
 #[must_use]
-pub fn python_missing() -> bool {
-    let works = |code: &str| {
-        let mut python = Command::new("python3");
-        python.args(["-c", code]).stdin(Stdio::null());
-        python.stdout(Stdio::null()).stderr(Stdio::null());
-        python.status().is_ok_and(|status| status.success())
-    };
-    !works("import venv, ensurepip") && !works("import pip")
+pub fn missing_for_clients() -> Vec<Missing> {
+    // Packages are installed by `venv` (Debian keeps what it needs in a package of its own), or by `pip`.
+    let python = works("python3", &["-c", "import venv, ensurepip"])
+        || works("python3", &["-c", "import pip"]);
+    let programs = [
+        (Missing::Python, python),
+        (Missing::Node, works("node", &["--version"])),
+        (Missing::Npm, works("npm", &["--version"])),
+    ];
+    let missing = programs.into_iter().filter(|(_, works)| !works);
+    missing.map(|(program, _)| program).collect()
+}
+
+fn works(program: &str, args: &[&str]) -> bool {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::null());
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.status().is_ok_and(|status| status.success())
 }
 
 /// The commands that install `missing` here, each as program and arguments.
@@ -278,6 +293,7 @@ mod tests {
         let both = [Missing::RabbitMq, Missing::Redis];
         assert_eq!(list(&both), "rabbitmq-server and redis-server are not");
         assert!(advice(&both).contains("RABBIT_URL and REDIS_URL"));
-        assert!(advice(&[Missing::Python]).ends_with("apt-get install python3-venv`)."));
+        let clients = [Missing::Python, Missing::Node, Missing::Npm];
+        assert!(advice(&clients).ends_with("apt-get install python3-venv nodejs npm`)."));
     }
 }

@@ -37,9 +37,7 @@ pub(crate) fn ensure(needed: &[Missing], plain: bool) -> Result<()> {
 
 fn missing(needed: &[Missing]) -> Vec<Missing> {
     let mut missing = install::missing();
-    if install::python_missing() {
-        missing.push(Missing::Python);
-    }
+    missing.extend(install::missing_for_clients());
     if install::on_path("debootstrap").is_none() {
         missing.push(Missing::Debootstrap);
     }

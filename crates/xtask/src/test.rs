@@ -21,8 +21,8 @@ const SEED: u64 = 1;
 
 /// Runs every test: unit tests, integration tests, then the fault suite against the release binaries.
 ///
-/// Installs what is missing of RabbitMQ, Redis, and Python with venv (for a client that is not ours). After a stage with
-/// failures the next is not begun. The last line is `N passed, N failed`.
+/// Installs what is missing of RabbitMQ, Redis, and (for clients that are not ours) Python with venv, Node and npm. After a
+/// stage with failures the next is not begun. The last line is `N passed, N failed`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Leave out the fault suite.
@@ -43,7 +43,13 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
-    let needed = [Missing::RabbitMq, Missing::Redis, Missing::Python];
+    let needed = [
+        Missing::RabbitMq,
+        Missing::Redis,
+        Missing::Python,
+        Missing::Node,
+        Missing::Npm,
+    ];
     // The fault suite needs the servers alone.
     let needed = if args.only_faults {
         &needed[..2]

@@ -201,6 +201,24 @@ mod tests {
     }
 
     #[test]
+    fn the_encoding_is_the_content_types_else_the_settings() {
+        let encoding = |source, content_type| {
+            let message = Message {
+                content_type,
+                ..message(source, b"")
+            };
+            message.encoding(Encoding::Etf)
+        };
+        let msgpack = Some("application/msgpack");
+        for source in [Source::SpectaclesSend, Source::SpectaclesShard(1)] {
+            assert_eq!(encoding(source, msgpack), Encoding::MsgPack);
+            assert_eq!(encoding(source, None), Encoding::Etf);
+            assert_eq!(encoding(source, Some("text/plain")), Encoding::Etf);
+        }
+        assert_eq!(encoding(Source::Send, msgpack), Encoding::Json);
+    }
+
+    #[test]
     fn operations_carry_no_packet() {
         for (op, operation) in [(1, Operation::Reconnect), (2, Operation::Identify)] {
             let body = format!(r#"{{"op":{op},"shard":3}}"#);
