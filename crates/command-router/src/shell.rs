@@ -26,6 +26,8 @@ pub struct App {
     config: Config,
     shards: Shards,
     rabbit_connected: Condition,
+    /// The queues that commands come in by are there. What is sent to one before is lost to everybody.
+    queues: Condition,
     stop: CancellationToken,
 }
 
@@ -41,6 +43,7 @@ impl App {
         Ok(Self {
             shards: Shards::new(config.redis.manager()?, redis_connected),
             rabbit_connected: surroundings.health.condition("rabbitmq"),
+            queues: surroundings.health.condition("queues"),
             config,
             stop: surroundings.stop,
         })
@@ -49,7 +52,7 @@ impl App {
     /// Routes commands until the process is asked to stop.
     pub async fn run(self) {
         tokio::select! {
-            () = session::serve(&self.config, &self.shards, &self.rabbit_connected, &self.stop) => {}
+            () = session::serve(&self) => {}
             () = self.shards.follow() => {}
         }
     }

@@ -7,7 +7,7 @@ use std::{
 };
 
 use dispatch_proto::{codec::Encoding, command::Refusal};
-use dispatch_service::{amqp::Publisher, topology};
+use dispatch_service::{amqp::Publisher, health::Condition, topology};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::Connection;
 use tokio::time::{sleep, timeout};
@@ -75,9 +75,15 @@ impl<'a> Pump<'a> {
     }
 
     /// Routes until `stop`, then waits for what is in flight. What was delivered and not looked at comes again.
-    pub(crate) async fn run(&mut self, stop: &CancellationToken) -> Result<(), RouterError> {
+    ///
+    /// Says of `queues` when all of them are there, those for Spectacles and each shard too.
+    pub(crate) async fn run(
+        &mut self,
+        queues: &Condition,
+        stop: &CancellationToken,
+    ) -> Result<(), RouterError> {
         let mut changes = self.shards.changes();
-        self.consume_shards().await?;
+        self.consume_shards(queues).await?;
         loop {
             let room = self.held.is_none() && self.in_flight.len() < IN_FLIGHT;
             let expiry = self.held.as_ref().map(|(_, deadline)| *deadline);
@@ -86,7 +92,7 @@ impl<'a> Pump<'a> {
                 () = stop.cancelled() => break,
                 Some(done) = self.in_flight.next(), if !self.in_flight.is_empty() => done?,
                 Ok(()) = changes.changed() => {
-                    self.consume_shards().await?;
+                    self.consume_shards(queues).await?;
                     self.retry().await?;
                 }
                 () = passed(expiry) => self.retry().await?,
@@ -210,8 +216,12 @@ impl<'a> Pump<'a> {
     }
 
     /// Consumes the Spectacles queues of shards that are new.
-    async fn consume_shards(&mut self) -> Result<(), RouterError> {
-        let (Some(spectacles), Some(total)) = (&self.config.spectacles, self.shards.total()) else {
+    async fn consume_shards(&mut self, queues: &Condition) -> Result<(), RouterError> {
+        let Some(spectacles) = &self.config.spectacles else {
+            queues.set(true);
+            return Ok(());
+        };
+        let Some(total) = self.shards.total() else {
             return Ok(());
         };
         let exchange = &spectacles.exchange;
@@ -224,6 +234,7 @@ impl<'a> Pump<'a> {
                 .await?;
             self.consumed = shard + 1;
         }
+        queues.set(true);
         Ok(())
     }
 

@@ -14,6 +14,7 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    App,
     intake::{Intake, differs, is_taken},
     pump::Pump,
     shards::Shards,
@@ -35,22 +36,26 @@ const CLOSING: Duration = Duration::from_secs(2);
 const ENDING: Duration = Duration::from_secs(5);
 
 /// Routes commands until `stop`, however often the connection fails.
-pub(crate) async fn serve(
-    config: &Config,
-    shards: &Shards,
-    connected: &Condition,
-    stop: &CancellationToken,
-) {
+pub(crate) async fn serve(app: &App) {
+    let App {
+        config,
+        shards,
+        rabbit_connected: connected,
+        queues,
+        stop,
+    } = app;
     let mut backoff = Backoff::default();
     while let Some(connection) = config.amqp.connect_until(NAME, connected, stop).await {
         let session = Session {
             config,
             shards,
+            queues,
             connection: &connection,
             stop,
         };
         let ended = session.run_to_its_end(&mut backoff).await;
         connected.set(false);
+        queues.set(false);
         if stop.is_cancelled() {
             return;
         }
@@ -65,6 +70,7 @@ pub(crate) async fn serve(
 struct Session<'a> {
     config: &'a Config,
     shards: &'a Shards,
+    queues: &'a Condition,
     connection: &'a Connection,
     stop: &'a CancellationToken,
 }
@@ -102,7 +108,7 @@ impl Session<'_> {
         let publisher = Publisher::open(self.connection).await?;
         let publishing = publisher.channel().clone();
         let mut pump = Pump::new(self.config, self.shards, self.connection, publisher, intake);
-        let ended = pump.run(self.stop).await;
+        let ended = pump.run(self.queues, self.stop).await;
         // While the consumers are still there, see `Intake::channel`.
         close_channel(&channel).await;
         close_channel(&publishing).await;
@@ -145,6 +151,8 @@ impl Session<'_> {
             if !told {
                 tracing::info!("another consumer has the commands, standing by");
                 told = true;
+                // The queues are the other one's business.
+                self.queues.set(true);
             }
             if self
                 .stop
