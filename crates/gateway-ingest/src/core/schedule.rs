@@ -1,7 +1,7 @@
 //! In which order and when a shard's commands go out.
 //!
 //! Presence and voice updates must not starve behind a thousand member requests: there are two classes that take turns, each
-//! in order. Requests for a full member list of the same guild stay 30 s apart (Discord, "Request Guild Members"), and what
+//! in order. Requests for a full member list of the same guild stay 31 s apart (Discord, "Request Guild Members": 30 s), and what
 //! Discord answered with RATE_LIMITED waits as long as it said; others pass meanwhile.
 //!
 //! A command's deadline is for being taken by a connected shard. From then on it waits its turn, however long the limit of sends
@@ -13,8 +13,9 @@ use std::collections::{HashMap, VecDeque};
 
 use super::command::{Action, Packet, REQUEST_MEMBERS};
 
-/// Time between two requests for the full member list of one guild, in milliseconds.
-const FULL_LIST_INTERVAL: u64 = 30_000;
+/// Time between two requests for the full member list of one guild, in milliseconds: Discord's 30 s, and a second more, since they may
+/// come closer to each other on their way.
+const FULL_LIST_INTERVAL: u64 = 31_000;
 
 /// The commands of one shard that wait. `T` is what the caller wants back with each.
 ///
@@ -276,8 +277,11 @@ mod tests {
         schedule.push(send(8, 2, true), FAR, 2);
         schedule.push(send(8, 1, false), FAR, 3);
         assert_eq!(tags(&mut schedule, 5), [0, 2, 3]);
-        assert_eq!(schedule.next(5, Link::Free), Step::Wait(Some(30_005)));
-        assert_eq!(tags(&mut schedule, 30_005), [1]);
+        assert_eq!(
+            schedule.next(5, Link::Free),
+            Step::Wait(Some(5 + FULL_LIST_INTERVAL))
+        );
+        assert_eq!(tags(&mut schedule, 5 + FULL_LIST_INTERVAL), [1]);
     }
 
     #[test]
@@ -312,7 +316,10 @@ mod tests {
         schedule.push(send(8, 1, true), FAR, 1);
         assert_eq!(tags(&mut schedule, 699), [0; 0]);
         assert_eq!(tags(&mut schedule, 700), [0]);
-        assert_eq!(schedule.next(700, Link::Free), Step::Wait(Some(30_700)));
+        assert_eq!(
+            schedule.next(700, Link::Free),
+            Step::Wait(Some(700 + FULL_LIST_INTERVAL))
+        );
     }
 
     #[test]
