@@ -2,6 +2,8 @@
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::ops::Range;
+use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 
 use anyhow::{Context, Result};
 use rand::Rng;
@@ -10,15 +12,20 @@ use rand::Rng;
 /// that retries a closed port of that range can end up connected to itself.
 const PORTS: Range<u16> = 15_000..32_000;
 
-/// A port on which nothing listens now. Drawn at random, so that test processes that run at once rarely meet.
+/// A port on which nothing listens now, and that this process hands out for the first time in thousands: whoever gets it may take
+/// a while to listen. Processes that run at once begin at random places, and rarely meet.
 ///
 /// # Errors
 ///
-/// If no free port was found in 200 draws.
+/// If no free port was found in 200 tries.
 pub fn free_port() -> Result<u16> {
-    let mut rng = rand::rng();
+    static NEXT: LazyLock<AtomicU16> =
+        LazyLock::new(|| AtomicU16::new(rand::rng().random_range(PORTS)));
     (0..200)
-        .map(|_| rng.random_range(PORTS))
+        .map(|_| {
+            let next = NEXT.fetch_add(1, Ordering::Relaxed);
+            PORTS.start + next % (PORTS.end - PORTS.start)
+        })
         .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
         .with_context(|| format!("no free port found in {PORTS:?}"))
 }
@@ -33,5 +40,12 @@ mod tests {
         let held = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).unwrap();
         assert!((0..50).all(|_| free_port().unwrap() != port));
         drop(held);
+    }
+
+    #[test]
+    fn no_port_is_handed_out_twice() {
+        let ports: std::collections::BTreeSet<_> =
+            (0..1_000).map(|_| free_port().unwrap()).collect();
+        assert_eq!(ports.len(), 1_000);
     }
 }

@@ -31,5 +31,16 @@ pub(crate) fn release() -> Result<()> {
 pub(crate) fn cargo() -> Command {
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     cargo.current_dir(workspace());
+    // What `cargo run` says of this program would look to build scripts like a change, and half of the dependencies would be built
+    // anew each time.
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(describes_this_program) {
+            cargo.env_remove(name);
+        }
+    }
     cargo
+}
+
+fn describes_this_program(variable: &str) -> bool {
+    variable.starts_with("CARGO_PKG_") || variable.starts_with("CARGO_MANIFEST_")
 }
