@@ -34,6 +34,14 @@ pub struct Case {
 }
 
 impl Case {
+    /// With queues of this type (`RABBIT_QUEUE_TYPE`).
+    #[must_use]
+    pub fn with_queue_type(mut self, queue_type: &str) -> Self {
+        let setting = ("RABBIT_QUEUE_TYPE".to_owned(), queue_type.to_owned());
+        self.settings.extend([setting]);
+        self
+    }
+
     /// What its strikes bring with them by their nature.
     #[must_use]
     pub fn tolerated(&self) -> Tolerated {

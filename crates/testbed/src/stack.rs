@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
-use discord_sim::{Sim, SimConfig};
+use discord_sim::{Load, Mix, Sim, SimConfig};
+use tokio::task::JoinHandle;
 
 use crate::binaries::Service;
 use crate::collector::Collector;
@@ -128,6 +129,18 @@ impl Stack {
         ingest
             .chain(self.writers.iter_mut())
             .chain(std::iter::once(&mut self.router))
+    }
+
+    /// Events of every kind at a steady rate (a second), until [`Sim::stop_load`]; returns how many there were.
+    #[must_use]
+    pub fn start_load(&self, rate: f64) -> JoinHandle<u64> {
+        let load = Load {
+            rate: Some(rate),
+            mix: Mix::realistic(),
+            ..Load::default()
+        };
+        let sim = self.sim.clone();
+        tokio::spawn(async move { sim.generate(load).await })
     }
 
     /// Events sent so far, by shard.

@@ -37,7 +37,7 @@ async fn the_buffer_drains_after_a_memory_alarm() {
     let _alone = alone().await;
     let mut stack = start().await;
     let before = Held::of(&stack);
-    let load = full::begin(&stack.sim);
+    let load = stack.start_load(full::RATE);
     full::flowing(&stack).await;
     stack.servers.rabbitmq.set_memory_alarm(true).await.unwrap();
     full::filled(&stack).await;
@@ -60,7 +60,7 @@ async fn the_buffer_drains_after_a_crash_of_rabbitmq() {
     let _alone = alone().await;
     let mut stack = start().await;
     let before = Held::of(&stack);
-    let load = full::begin(&stack.sim);
+    let load = stack.start_load(full::RATE);
     full::flowing(&stack).await;
     stack.servers.rabbitmq.kill();
     full::filled(&stack).await;
@@ -77,7 +77,7 @@ async fn a_full_shard_resumes_where_its_socket_died() {
     let _alone = alone().await;
     let mut stack = start().await;
     let before = Held::of(&stack);
-    let load = full::begin(&stack.sim);
+    let load = stack.start_load(full::RATE);
     full::flowing(&stack).await;
     stack.servers.rabbitmq.set_memory_alarm(true).await.unwrap();
     full::filled(&stack).await;
@@ -101,7 +101,7 @@ async fn ingest_ends_with_a_full_buffer() {
     let _alone = alone().await;
     let mut stack = start().await;
     let before = Held::of(&stack);
-    let load = full::begin(&stack.sim);
+    let load = stack.start_load(full::RATE);
     full::flowing(&stack).await;
     stack.servers.rabbitmq.set_memory_alarm(true).await.unwrap();
     full::filled(&stack).await;
@@ -124,7 +124,7 @@ async fn ingest_ends_while_its_buffer_drains() {
     let _alone = alone().await;
     let mut stack = start().await;
     let before = Held::of(&stack);
-    let load = full::begin(&stack.sim);
+    let load = stack.start_load(full::RATE);
     full::flowing(&stack).await;
     for _ in 0..3 {
         stack.servers.rabbitmq.set_memory_alarm(true).await.unwrap();

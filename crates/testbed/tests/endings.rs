@@ -9,7 +9,6 @@ mod outage;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use discord_sim::{Load, Mix};
 use testbed::collector::check::Tolerated;
 use testbed::faults::commands::{self, Commands};
 use testbed::http;
@@ -36,13 +35,7 @@ async fn services_end_in_order_whatever_the_servers_do() {
     let mut stack = Stack::start(servers, &Options::new(2, 10)).await.unwrap();
     stack.ready().await.unwrap();
     let identifies = stack.sim.identifies();
-    let load = Load {
-        rate: Some(RATE),
-        mix: Mix::realistic(),
-        ..Load::default()
-    };
-    let sim = stack.sim.clone();
-    let load = tokio::spawn(async move { sim.generate(load).await });
+    let load = stack.start_load(RATE);
     let commands = Commands::start(stack.servers.rabbitmq.url(), stack.shards);
 
     let mut failed = Vec::new();

@@ -41,9 +41,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let start = Instant::now();
     let (mut passed, mut failed) = (0, 0);
     for seed in seed.. {
-        let mut case = cases::random(seed);
-        let queue_type = ("RABBIT_QUEUE_TYPE".to_owned(), args.queue_type.clone());
-        case.settings.extend([queue_type]);
+        let case = cases::random(seed).with_queue_type(&args.queue_type);
         let (outcome, back) = tokio::select! {
             ended = run_case(&case, servers) => ended?,
             () = stop.requested() => break,

@@ -132,9 +132,8 @@ async fn faults(args: &Args) -> Result<Tally> {
     let mut tally = Tally::default();
     let mut running = None;
     let suite = cases::suite(SEED).into_iter();
-    for mut case in suite.filter(|case| case.name.contains(&args.case)) {
-        let queue_type = ("RABBIT_QUEUE_TYPE".to_owned(), args.queue_type.clone());
-        case.settings.extend([queue_type]);
+    for case in suite.filter(|case| case.name.contains(&args.case)) {
+        let case = case.with_queue_type(&args.queue_type);
         let servers = match running.take() {
             Some(servers) => servers,
             None => Servers::start(Persistence::EveryWrite).await?,

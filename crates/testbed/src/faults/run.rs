@@ -3,11 +3,9 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use discord_sim::{Load, Mix, Sim};
 use dispatch_proto::rabbit;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
 use super::commands::{self, Commands};
@@ -91,7 +89,7 @@ pub async fn run(case: &Case, mut servers: Servers) -> Result<(Outcome, Servers)
 async fn under_load(case: &Case, stack: &mut Stack, outcome: &mut Outcome) -> Result<()> {
     stack.ready().await?;
     let identifies = stack.sim.identifies();
-    let mut load = start_load(&stack.sim, case.rate);
+    let mut load = stack.start_load(case.rate);
     let commands = Commands::start(stack.servers.rabbitmq.url(), stack.shards);
     let warm = async || stack.collector.ledger().events() > WARM_UP;
     wait::until("events to flow", ARRIVE_LIMIT, warm).await?;
@@ -112,7 +110,7 @@ async fn under_load(case: &Case, stack: &mut Stack, outcome: &mut Outcome) -> Re
             load.await?;
             let faults = rebuild::rebuild(stack, round, &applied, &mut losses).await?;
             outcome.faults.extend(faults);
-            load = start_load(&stack.sim, case.rate);
+            load = stack.start_load(case.rate);
             tokio::time::sleep(AFTER_REBUILD).await;
         }
     }
@@ -226,15 +224,4 @@ async fn one_round(
     } else {
         during
     })
-}
-
-/// Events at a steady rate, until [`Sim::stop_load`].
-fn start_load(sim: &Sim, rate: f64) -> JoinHandle<u64> {
-    let load = Load {
-        rate: Some(rate),
-        mix: Mix::realistic(),
-        ..Load::default()
-    };
-    let sim = sim.clone();
-    tokio::spawn(async move { sim.generate(load).await })
 }

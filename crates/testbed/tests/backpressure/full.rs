@@ -2,7 +2,6 @@
 
 use std::time::{Duration, Instant};
 
-use discord_sim::{Load, Mix, Sim};
 use testbed::collector::check::Tolerated;
 use testbed::http;
 use testbed::metrics::Metrics;
@@ -17,7 +16,7 @@ pub(crate) const BUFFER_BYTES: u64 = 1_048_576;
 pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
 
 /// Events a second.
-const RATE: f64 = 1_500.0;
+pub(crate) const RATE: f64 = 1_500.0;
 /// Longest time to fill the buffer, or for everything to arrive.
 const LIMIT: Duration = Duration::from_secs(60);
 /// Events whose arrival shows that they flow.
@@ -44,17 +43,6 @@ impl Held {
             connections: counts.connections,
         }
     }
-}
-
-/// Events without end, until the load is stopped.
-pub(crate) fn begin(sim: &Sim) -> JoinHandle<u64> {
-    let load = Load {
-        rate: Some(RATE),
-        mix: Mix::realistic(),
-        ..Load::default()
-    };
-    let sim = sim.clone();
-    tokio::spawn(async move { sim.generate(load).await })
 }
 
 pub(crate) async fn flowing(stack: &Stack) {
