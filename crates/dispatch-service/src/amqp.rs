@@ -4,6 +4,7 @@
 //! only it knows how. So the client's automatic recovery stays off.
 
 mod answer;
+mod deadline;
 mod publish;
 
 use std::time::Duration;
@@ -12,6 +13,7 @@ use lapin::{Channel, Connection, ConnectionProperties, uri::AMQPUri};
 use tokio_util::sync::CancellationToken;
 
 pub use answer::{Answer, reply_encoding};
+pub use deadline::deadline;
 pub use publish::{DeadLetter, PublishError, Publisher, told_if_slow};
 
 use crate::{

@@ -121,7 +121,7 @@ fn place(command: Command, message: &Message<'_>, total: Option<u32>) -> Result<
 mod tests {
     use super::*;
 
-    const PACKET: &str = r#"{"op":4,"d":{"guild_id":"41771983423143937","channel_id":null}}"#;
+    const PACKET: &str = r#"{"op":4,"d":{"guild_id":"41771983423143937","channel_id":null,"self_mute":false,"self_deaf":true}}"#;
 
     fn message(source: Source, body: &[u8]) -> Message<'_> {
         Message {
@@ -190,7 +190,7 @@ mod tests {
 
     #[test]
     fn ids_from_etf_may_be_integers() {
-        let json = r#"{"guild_id":41771983423143937,"packet":{"op":4,"d":{"guild_id":41771983423143937}}}"#;
+        let json = r#"{"guild_id":41771983423143937,"packet":{"op":31,"d":{"guild_ids":[41771983423143937]}}}"#;
         let body = codec::encode(json, Encoding::Etf).unwrap();
         let forward = forwarded(route(
             &message(Source::SpectaclesSend, &body),

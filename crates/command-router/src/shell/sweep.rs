@@ -2,16 +2,15 @@
 
 use std::{collections::HashSet, convert::Infallible, time::Duration};
 
-use dispatch_proto::{command::DEADLINE_HEADER, rabbit::shard_queue};
+use dispatch_proto::rabbit::shard_queue;
 use dispatch_service::{
-    amqp::{Publisher, close_channel, reply_encoding},
+    amqp::{Publisher, close_channel, deadline, reply_encoding},
     topology,
 };
 use lapin::{
     Channel, Connection,
-    message::Delivery,
     options::{BasicGetOptions, QueueDeclareOptions},
-    types::{AMQPValue, FieldTable},
+    types::FieldTable,
 };
 use tokio::time::{MissedTickBehavior, interval};
 
@@ -131,7 +130,7 @@ impl<'a> Sweep<'a> {
             };
             let behind = message.message_count;
             let delivery = message.delivery;
-            let deadline = deadline_of(&delivery);
+            let deadline = deadline(&delivery.properties);
             match self.unattended.head(shard, deadline, behind, now_ms()) {
                 Head::Waits => return Ok(()),
                 Head::Expired => {
@@ -146,13 +145,5 @@ impl<'a> Sweep<'a> {
                 }
             }
         }
-    }
-}
-
-fn deadline_of(delivery: &Delivery) -> Option<u64> {
-    let headers = delivery.properties.headers().as_ref()?;
-    match headers.inner().get(DEADLINE_HEADER)? {
-        AMQPValue::LongLongInt(deadline) => u64::try_from(*deadline).ok(),
-        _ => None,
     }
 }

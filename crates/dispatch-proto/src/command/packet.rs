@@ -1,12 +1,15 @@
 //! Packets: what is sent to Discord.
 
+mod data;
+
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
     Refusal,
-    shape::{number, object, snowflake, wrong_type},
+    shape::{number, object},
 };
+use data::About;
 
 /// The largest packet that Discord takes, in bytes of JSON.
 ///
@@ -14,11 +17,13 @@ use super::{
 pub const MAX_PACKET: usize = 4096;
 
 /// A packet that may be sent to Discord, as the JSON text that will be sent: the sender's own bytes.
+///
+/// It is complete: for an incomplete one Discord closes the connection, and with it goes what was sent after it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Packet {
     json: String,
     opcode: u8,
-    guild: Option<u64>,
+    about: About,
 }
 
 #[derive(Deserialize)]
@@ -29,19 +34,12 @@ struct Envelope<'a> {
     d: Option<&'a RawValue>,
 }
 
-#[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow, default)]
-    guild_id: Option<&'a RawValue>,
-    #[serde(borrow, default)]
-    guild_ids: Option<&'a RawValue>,
-}
-
 impl Packet {
     /// Checks a packet. `what` names it in errors.
     ///
     /// Allowed are the opcodes that Discord documents for bots and that do not belong to keeping the connection: 3
-    /// (presence), 4 (voice state), 8 (request members), 31 (request soundboard sounds), 43 (request channel info).
+    /// (presence), 4 (voice state), 8 (request members), 31 (request soundboard sounds), 43 (request channel info), each with
+    /// the fields that Discord requires. Fields that Discord doesn't document pass.
     ///
     /// # Errors
     ///
@@ -53,8 +51,12 @@ impl Packet {
             envelope.op.ok_or(Refusal::Missing("the packet's op"))?,
             "the packet's op",
         )?;
-        let allowed = match opcode {
-            3 | 4 | 8 | 31 | 43 => opcode as u8,
+        let check = match opcode {
+            3 => data::presence,
+            4 => data::voice_state,
+            8 => data::members_request,
+            31 => data::sounds_request,
+            43 => data::channel_info_request,
             1 | 2 | 6 => return Err(Refusal::OwnOpcode(opcode)),
             _ => return Err(Refusal::Opcode(opcode)),
         };
@@ -62,11 +64,11 @@ impl Packet {
             return Err(Refusal::TooLarge(json.len()));
         }
         let data = envelope.d.ok_or(Refusal::Missing("the packet's d"))?;
-        let guild = guild_of(opcode, data)?;
+        let about = check(&object(data.get(), "the packet's d")?)?;
         Ok(Self {
             json: json.to_owned(),
-            opcode: allowed,
-            guild,
+            opcode: opcode as u8,
+            about,
         })
     }
 
@@ -91,31 +93,21 @@ impl Packet {
     /// The guild that it is about, the first one if there are several.
     #[must_use]
     pub fn guild(&self) -> Option<u64> {
-        self.guild
+        self.about.guild
+    }
+
+    /// Whether it asks for a guild's full member list, which Discord limits for each guild.
+    #[must_use]
+    pub fn is_full_list(&self) -> bool {
+        self.about.full_list
+    }
+
+    /// The nonce of a request for members, which the answers repeat.
+    #[must_use]
+    pub fn nonce(&self) -> Option<&str> {
+        self.about.nonce.as_deref()
     }
 }
 
-/// The guild that a packet's data name.
-///
-/// Voice states and member requests can't do without one: Discord closes the connection over it.
-fn guild_of(opcode: u64, data: &RawValue) -> Result<Option<u64>, Refusal> {
-    let data: Data<'_> = object(data.get(), "the packet's d")?;
-    let guild = data
-        .guild_id
-        .map(|raw| snowflake(raw, "guild_id"))
-        .transpose()?;
-    if guild.is_none() && matches!(opcode, 4 | 8) {
-        return Err(Refusal::Missing("guild_id"));
-    }
-    let Some(list) = data.guild_ids else {
-        return Ok(guild);
-    };
-    let ids: Vec<&RawValue> = serde_json::from_str(list.get())
-        .map_err(|_| wrong_type(list, "guild_ids", "a list of ids"))?;
-    let mut first = None;
-    for raw in ids {
-        let id = snowflake(raw, "guild_ids")?;
-        first.get_or_insert(id);
-    }
-    Ok(guild.or(first))
-}
+#[cfg(test)]
+mod tests;

@@ -70,6 +70,12 @@ pub enum Refusal {
     /// An opcode that a bot can't send.
     #[error("opcode {0} can't be sent: allowed are 3, 4, 8, 31 and 43")]
     Opcode(u64),
+    /// Discord takes one of them.
+    #[error("query and user_ids exclude each other")]
+    QueryAndUsers,
+    /// More users than Discord answers for.
+    #[error("user_ids must be at most 100 ids, found {0}")]
+    TooManyUsers(usize),
     /// Discord would close the connection over it (close code 4002).
     #[error("the packet has {0} bytes, discord takes at most {MAX_PACKET}")]
     TooLarge(usize),
@@ -84,7 +90,7 @@ impl Refusal {
     pub fn label(&self) -> &'static str {
         match self {
             Self::NotText | Self::Encoding(_) | Self::Json { .. } => "unreadable",
-            Self::WrongType { .. } => "wrong_type",
+            Self::WrongType { .. } | Self::QueryAndUsers | Self::TooManyUsers(_) => "wrong_type",
             Self::Missing(_) | Self::MissingShard | Self::NoReplyTo => "missing",
             Self::UnknownOp(_) => "unknown_op",
             Self::UnknownShard { .. } | Self::NoShards => "unknown_shard",

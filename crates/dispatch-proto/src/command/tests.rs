@@ -5,6 +5,11 @@ use super::*;
 /// `(197038439483310086 >> 22) % 4` is 2.
 const GUILD: u64 = 197_038_439_483_310_086;
 
+/// What opcode 3 needs.
+const PRESENCE: &str = r#""since":null,"activities":[],"status":"online","afk":false"#;
+/// What opcode 4 needs beside its guild.
+const VOICE: &str = r#""channel_id":null,"self_mute":false,"self_deaf":false"#;
+
 fn sent(body: &str) -> (Target, String) {
     let command = Command::parse(body.as_bytes()).unwrap();
     match command.action {
@@ -19,7 +24,9 @@ fn refused(body: &str) -> Refusal {
 
 #[test]
 fn a_send_keeps_the_packets_bytes() {
-    let packet = r#"{ "op":3, "d":{"x":1.0, "big":123456789012345678901234567890 } }"#;
+    let packet = format!(
+        r#"{{ "op":3, "d":{{"x":1.0, {PRESENCE}, "big":123456789012345678901234567890 }} }}"#
+    );
     let (target, json) = sent(&format!(r#" {{"op":0,"shard":2,"data": {packet} }} "#));
     assert_eq!(target, Target::Shard(2));
     assert_eq!(json, packet);
@@ -29,9 +36,9 @@ fn a_send_keeps_the_packets_bytes() {
 fn the_shard_is_computed_from_the_guild() {
     for guild_id in [format!("\"{GUILD}\""), GUILD.to_string()] {
         for (opcode, field) in [
-            (4, format!(r#""guild_id":{guild_id}"#)),
-            (8, format!(r#""guild_id":{guild_id}"#)),
-            (43, format!(r#""guild_id":{guild_id}"#)),
+            (4, format!(r#""guild_id":{guild_id},{VOICE}"#)),
+            (8, format!(r#""guild_id":{guild_id},"query":"","limit":0"#)),
+            (43, format!(r#""guild_id":{guild_id},"fields":[]"#)),
             (31, format!(r#""guild_ids":[{guild_id},"5"]"#)),
         ] {
             let (target, _) = sent(&format!(
@@ -45,7 +52,8 @@ fn the_shard_is_computed_from_the_guild() {
 
 #[test]
 fn a_named_shard_is_obeyed() {
-    let body = format!(r#"{{"op":0,"shard":3,"data":{{"op":4,"d":{{"guild_id":"{GUILD}"}}}}}}"#);
+    let body =
+        format!(r#"{{"op":0,"shard":3,"data":{{"op":4,"d":{{"guild_id":"{GUILD}",{VOICE}}}}}}}"#);
     let command = Command::parse(body.as_bytes()).unwrap();
     assert_eq!(command.target.shard(4).unwrap(), 3);
     assert!(command.is_astray(4));
@@ -109,7 +117,7 @@ fn spectacles_forms() {
         Refusal::Missing("packet")
     ));
     assert!(matches!(
-        refused(r#"{"packet":{"op":3,"d":{}}}"#),
+        refused(&format!(r#"{{"packet":{{"op":3,"d":{{{PRESENCE}}}}}}}"#)),
         Refusal::MissingShard
     ));
     assert!(matches!(
@@ -128,6 +136,7 @@ fn refusals_are_words_for_people() {
         r#"{{"op":0,"shard":0,"data":{{"op":3,"d":{{"x":"{}"}}}}}}"#,
         "x".repeat(MAX_PACKET)
     );
+    let homeless = format!(r#"{{"op":0,"data":{{"op":3,"d":{{{PRESENCE}}}}}}}"#);
     let table: &[(&str, &str)] = &[
         (
             "",
@@ -190,8 +199,12 @@ fn refusals_are_words_for_people() {
             "the packet's d must be an object, found 5",
         ),
         (
-            r#"{"op":0,"data":{"op":3,"d":{}}}"#,
+            &homeless,
             "shard is missing, and there is no guild_id to compute it from",
+        ),
+        (
+            r#"{"op":0,"shard":0,"data":{"op":3,"d":{"status":"online"}}}"#,
+            "since is missing",
         ),
         (
             r#"{"op":0,"shard":0,"data":{"op":4,"d":{}}}"#,
@@ -245,8 +258,8 @@ fn ids_that_are_no_snowflakes() {
 #[test]
 fn the_largest_packet_is_taken() {
     let packet = |len: usize| {
-        let frame = r#"{"op":3,"d":{"x":""}}"#.len();
-        format!(r#"{{"op":3,"d":{{"x":"{}"}}}}"#, "x".repeat(len - frame))
+        let of = |x: String| format!(r#"{{"op":3,"d":{{{PRESENCE},"x":"{x}"}}}}"#);
+        of("x".repeat(len - of(String::new()).len()))
     };
     assert!(Command::parse_packet(0, &packet(MAX_PACKET)).is_ok());
     assert!(matches!(

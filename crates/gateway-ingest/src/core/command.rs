@@ -1,11 +1,7 @@
 //! Commands for a shard, as they lie in `gateway:<shard>`.
 
-use std::borrow::Cow;
-
 use dispatch_proto::command::{self as proto};
-pub use dispatch_proto::command::{
-    DEADLINE_HEADER as HEADER_DEADLINE, MAX_PACKET, OPERATION_HEADER as HEADER_OP,
-};
+pub use dispatch_proto::command::{MAX_PACKET, OPERATION_HEADER as HEADER_OP};
 use serde::Deserialize;
 use serde_json::Value;
 use thiserror::Error;
@@ -69,44 +65,13 @@ pub fn read(body: &[u8], op: Option<&str>) -> Result<Action, Refusal> {
 fn packet(body: &[u8]) -> Result<Packet, Refusal> {
     let text = str::from_utf8(body).map_err(|_| proto::Refusal::NotText)?;
     let packet = proto::Packet::parse(text, "the packet")?;
-    let (opcode, guild) = (packet.opcode(), packet.guild());
-    let text = packet.into_json();
-    let (full_list, nonce) = match opcode {
-        REQUEST_MEMBERS => members(&text),
-        _ => (false, None),
-    };
     Ok(Packet {
-        text,
-        opcode,
-        guild,
-        full_list,
-        nonce,
+        opcode: packet.opcode(),
+        guild: packet.guild(),
+        full_list: packet.is_full_list(),
+        nonce: packet.nonce().map(ToOwned::to_owned),
+        text: packet.into_json(),
     })
-}
-
-/// Whether a member request is for a guild's full list (an empty query without a limit), and its nonce.
-fn members(packet: &str) -> (bool, Option<String>) {
-    #[derive(Deserialize)]
-    struct Request<'a> {
-        #[serde(borrow)]
-        d: Data<'a>,
-    }
-    #[derive(Deserialize)]
-    struct Data<'a> {
-        #[serde(borrow, default)]
-        query: Option<Cow<'a, str>>,
-        #[serde(default)]
-        limit: Value,
-        #[serde(default)]
-        nonce: Value,
-    }
-
-    let Ok(Request { d }) = serde_json::from_str::<Request<'_>>(packet) else {
-        return (false, None);
-    };
-    let no_query = d.query.is_some_and(|query| query.is_empty());
-    let full_list = no_query && d.limit.as_u64().unwrap_or(0) == 0;
-    (full_list, nonce(&d.nonce))
 }
 
 /// A nonce as text, whatever type the client chose.
@@ -196,11 +161,12 @@ mod tests {
         assert!(!some.full_list);
         let ids = sent(r#"{"op":8,"d":{"guild_id":7,"user_ids":["1"],"limit":0}}"#);
         assert!(!ids.full_list);
-        let presence = sent(r#"{"op":3, "d":{"status":"idle"} }"#);
-        assert_eq!(presence.text, r#"{"op":3, "d":{"status":"idle"} }"#);
-        assert_eq!(presence.guild, None);
+        let text = r#"{"op":3, "d":{"since":null,"activities":[],"status":"idle","afk":false} }"#;
+        let presence = sent(text);
+        assert_eq!((presence.text.as_str(), presence.guild), (text, None));
         let nonces = [r#"null"#, r#""ab""#, "12"].map(|nonce| {
-            let text = format!(r#"{{"op":8,"d":{{"guild_id":"7","nonce":{nonce}}}}}"#);
+            let text =
+                format!(r#"{{"op":8,"d":{{"guild_id":"7","user_ids":[],"nonce":{nonce}}}}}"#);
             sent(&text).nonce
         });
         assert_eq!(nonces, [None, Some("ab".to_owned()), Some("12".to_owned())]);
@@ -226,6 +192,8 @@ mod tests {
         }
         let large = format!(r#"{{"op":3,"d":{{"x":"{}"}}}}"#, "x".repeat(MAX_PACKET));
         assert!(reason(large.as_bytes()).contains("discord takes at most 4096"));
+        let incomplete = br#"{"op":3,"d":{"status":"online"}}"#;
+        assert_eq!(reason(incomplete), "since is missing");
     }
 
     #[test]

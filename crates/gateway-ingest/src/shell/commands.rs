@@ -14,7 +14,7 @@ use lapin::{
 use tokio::sync::mpsc;
 
 use super::{claim::current, context::Context};
-use crate::core::command::{HEADER_DEADLINE, HEADER_OP};
+use crate::core::command::HEADER_OP;
 
 /// Commands of one shard in hand at a time.
 ///
@@ -98,23 +98,10 @@ async fn forward(mut consumer: Consumer, sender: &mpsc::Sender<Inbound>) -> Opti
 
 /// The command's kind, if its header names one.
 pub(crate) fn op(delivery: &Delivery) -> Option<String> {
-    match header(delivery, HEADER_OP)? {
+    let headers = delivery.properties.headers().as_ref()?;
+    match headers.inner().get(HEADER_OP)? {
         AMQPValue::LongString(text) => Some(text.to_string()),
         AMQPValue::ShortString(text) => Some(text.as_str().to_owned()),
         other => Some(format!("{other:?}")),
     }
-}
-
-/// The command's deadline in milliseconds of Unix time, if its header has a usable one.
-pub(crate) fn deadline(delivery: &Delivery) -> Option<u64> {
-    match header(delivery, HEADER_DEADLINE)? {
-        AMQPValue::LongLongInt(millis) => u64::try_from(*millis).ok(),
-        AMQPValue::Timestamp(millis) => Some(*millis),
-        AMQPValue::LongString(text) => text.to_string().parse().ok(),
-        _ => None,
-    }
-}
-
-fn header<'a>(delivery: &'a Delivery, name: &str) -> Option<&'a AMQPValue> {
-    delivery.properties.headers().as_ref()?.inner().get(name)
 }

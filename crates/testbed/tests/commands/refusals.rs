@@ -30,7 +30,46 @@ const TABLE: &[(&[u8], &str)] = &[
     ),
     (br#"{"op":0,"shard":0,"data":{"op":3}}"#, "d is missing"),
     (br#"{"op":0,"shard":0,"data":{"op":3,"d":7}}"#, "d must be"),
-    (br#"{"op":0,"data":{"op":3,"d":{}}}"#, "shard is missing"),
+    (
+        br#"{"op":0,"data":{"op":3,"d":{"since":null,"activities":[],"status":"idle","afk":false}}}"#,
+        "shard is missing",
+    ),
+    (
+        br#"{"op":0,"shard":0,"data":{"op":3,"d":{"status":"online"}}}"#,
+        "since is missing",
+    ),
+    (
+        br#"{"op":0,"shard":0,"data":{"op":3,"d":{"since":null,"activities":null,"status":"idle","afk":false}}}"#,
+        "activities must be a list",
+    ),
+    (
+        br#"{"op":0,"shard":0,"data":{"op":3,"d":{"since":null,"activities":[],"status":"away","afk":false}}}"#,
+        "status must be online, dnd",
+    ),
+    (
+        br#"{"op":0,"data":{"op":4,"d":{"guild_id":"7","self_mute":false,"self_deaf":false}}}"#,
+        "channel_id is missing",
+    ),
+    (
+        br#"{"op":0,"data":{"op":8,"d":{"guild_id":"7"}}}"#,
+        "query or user_ids is missing",
+    ),
+    (
+        br#"{"op":0,"data":{"op":8,"d":{"guild_id":"7","query":"a"}}}"#,
+        "limit is missing",
+    ),
+    (
+        br#"{"op":0,"data":{"op":8,"d":{"guild_id":"7","user_ids":["me"]}}}"#,
+        "user_ids is no id",
+    ),
+    (
+        br#"{"op":0,"shard":0,"data":{"op":31,"d":{}}}"#,
+        "guild_ids is missing",
+    ),
+    (
+        br#"{"op":0,"data":{"op":43,"d":{"guild_id":"7"}}}"#,
+        "fields is missing",
+    ),
     (br#"{"op":1}"#, "shard is missing"),
     (br#"{"op":1,"shard":"one"}"#, "shard must be"),
     (br#"{"op":1,"shard":-1}"#, "shard must be"),
@@ -38,7 +77,7 @@ const TABLE: &[(&[u8], &str)] = &[
     (br#"{"op":1,"shard":5}"#, "shard 5 is unknown"),
     (br#"{"op":2,"shard":99}"#, "shard 99 is unknown"),
     (
-        br#"{"op":0,"shard":5,"data":{"op":3,"d":{}}}"#,
+        br#"{"op":0,"shard":5,"data":{"op":31,"d":{"guild_ids":[]}}}"#,
         "shard 5 is unknown",
     ),
     (
@@ -111,7 +150,12 @@ pub(crate) async fn by_the_shard(stack: &Stack, bot: &Bot) -> Result<()> {
     let before = packets_sent(stack);
     let queue = shard_queue(1);
     let large = presence_of(MAX_PACKET + 1).to_string();
-    let table: [(&[u8], &str); 5] = [
+    let table: [(&[u8], &str); 7] = [
+        (br#"{"op":3,"d":{"status":"online"}}"#, "since is missing"),
+        (
+            br#"{"op":4,"d":{"guild_id":"7","channel_id":null}}"#,
+            "self_mute is missing",
+        ),
         (b"{", "not valid json"),
         (b"\xff", "not utf-8"),
         (br#"{"op":2,"d":{}}"#, "does this itself"),

@@ -52,7 +52,7 @@ pub(crate) async fn check(stack: &Stack, client: &Client, setting: Encoding) -> 
 /// What can't be read or sent goes to the dead letters as it came.
 pub(crate) async fn refusals(client: &Client) -> Result<()> {
     let own_opcode = br#"{"guild_id":"41771983423143937","packet":{"op":2,"d":{}}}"#;
-    let no_guild = br#"{"packet":{"op":3,"d":{}}}"#;
+    let no_guild = br#"{"packet":{"op":31,"d":{"guild_ids":[]}}}"#;
     let table: [(&str, Encoding, &[u8], &str); 6] = [
         ("SEND", Encoding::Json, b"{", "not json"),
         (

@@ -2,6 +2,7 @@
 
 use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
+use dispatch_service::amqp::deadline;
 use futures_util::Stream as _;
 use tokio::time::Instant;
 use twilight_gateway::{CloseFrame, ShardState};
@@ -15,7 +16,7 @@ use crate::{
     error::IngestError,
     metrics,
     shell::{
-        commands::{Inbound, deadline, op},
+        commands::{Inbound, op},
         context::unix_millis,
     },
 };
@@ -39,8 +40,8 @@ impl Task {
             Inbound::Command(delivery) => match read(&delivery.data, op(&delivery).as_deref()) {
                 Ok(action) => {
                     let ttl = self.context.config.command_ttl.as_millis() as u64;
-                    let until =
-                        deadline(&delivery).unwrap_or_else(|| unix_millis().saturating_add(ttl));
+                    let until = deadline(&delivery.properties)
+                        .unwrap_or_else(|| unix_millis().saturating_add(ttl));
                     let ticket = Ticket { delivery, sends: 0 };
                     self.schedule.push(action, until, ticket);
                     self.look_now();
