@@ -2,6 +2,7 @@
 
 pub mod close;
 pub mod command;
+pub mod connection;
 pub mod handed;
 pub mod hello;
 pub mod outbox;
