@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, time::Duration};
 
 use clap::Parser;
-use discord_sim::{SimConfig, WorldConfig};
+use discord_sim::{ResumeUrl, SimConfig, WorldConfig};
 
 /// A simulated Discord for tests, demos and load: REST, gateway and a control API on one port.
 ///
@@ -11,12 +11,23 @@ use discord_sim::{SimConfig, WorldConfig};
 /// from a seed and moves it with a realistic mix of all of Discord's events at the given rate.
 ///
 /// Control it over HTTP: GET /sim/status, /sim/truth?prefix=, /sim/truth/{key},
-/// /sim/sent?shard=&after=&limit=, /sim/commands?shard=; POST /sim/fault {"fault": "drop" |
-/// "reconnect" | {"invalid_session": {"resumable": true}} | "request_heartbeat" | {"close": 4000} |
-/// {"stall_acks": true} | {"refuse_connections": true} | {"slow_socket": {"bytes_per_second": 9000}}
-/// | "normal_socket", "shard": 0}; POST /sim/load {"events": 1000, "rate": 100, "duration_ms": 5000,
-/// "mix": ["MESSAGE_CREATE"]}, DELETE /sim/load; POST /sim/inject {"shard": 0, "t": "NAME", "d":
-/// "text"} or {"raw": "text"}.
+/// /sim/sent?shard=&after=&limit=, /sim/commands?shard=, /sim/connections, /sim/requests;
+/// POST /sim/load {"events": 1000, "rate": 100, "duration_ms": 5000, "mix": ["MESSAGE_CREATE"]}, DELETE
+/// /sim/load; POST /sim/inject {"shard": 0, "t": "NAME", "d": "text"} or {"raw": "text"}.
+///
+/// POST /sim/fault {"fault": …, "shard": 0} (no shard: all). At once: "drop", "black_hole", "reconnect",
+/// "reconnect_then_silence", {"invalid_session": {"resumable": true}}, "request_heartbeat", {"close": 4000}. Lasting:
+/// {"stall_acks": true}, {"refuse_connections": true}, {"slow_socket": {"bytes_per_second": 9000}}, "normal_socket",
+/// {"answer": {"at": POINT, "with": ANSWER, "times": 3, "host": "main" or "resume"}} (times and host may be left out),
+/// {"answer_normally": {"at": POINT}} (no point: everywhere).
+/// POINT: "connect", "upgrade" (instead of HELLO), "hello" (after it), "identify", "resume", "session" (after READY or
+/// RESUMED), {"command": 8}. ANSWER: "ignore", "silence", "reset", "end", {"http": 503}, {"close": 1011}, "reconnect",
+/// "reconnect_then_silence", {"invalid_session": {"resumable": false}},
+/// {"invalid_session_then_silence": {"resumable": true}}.
+///
+/// POST /sim/rest {"route": "/gateway/bot", "status": 429, "delay_ms": 0, "reset": false, "retry_after": "5",
+/// "bucket_headers": false, "body": "json" or "html" or {"text": "…"}, "times": 1} (all may be left out), DELETE
+/// /sim/rest.
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Args {
@@ -28,6 +39,10 @@ pub(crate) struct Args {
     /// HOST:PORT that URLs name, if clients reach this by another address than it listens on.
     #[arg(long, env = "SIM_ADVERTISE")]
     advertise: Option<String>,
+
+    /// A second address, which READY names for resuming; port 0 = a free one. Left out: the same address.
+    #[arg(long, env = "SIM_RESUME_LISTEN")]
+    resume_listen: Option<SocketAddr>,
 
     /// The bot's token that clients must send.
     #[arg(
@@ -105,6 +120,7 @@ impl Args {
             token: self.token.clone(),
             listen: self.listen,
             advertise: self.advertise.clone(),
+            resume_url: self.resume_listen.map_or(ResumeUrl::Main, ResumeUrl::Own),
             world: WorldConfig {
                 seed: self.seed,
                 guilds: self.guilds,

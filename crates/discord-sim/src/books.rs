@@ -54,6 +54,8 @@ pub(crate) struct Attached {
     pub(crate) key: SessionKey,
     pub(crate) shard: u32,
     pub(crate) wake: Arc<Notify>,
+    /// The sequence of its READY or RESUMED.
+    pub(crate) sequence: u64,
     /// The connection that had the session until now.
     pub(crate) replaced: Option<ConnectionId>,
 }
@@ -115,7 +117,7 @@ impl Books {
         &mut self,
         identify: &Identify,
         connection: ConnectionId,
-        gateway_url: &str,
+        resume_url: Option<&str>,
     ) -> Attached {
         let Identify {
             shard,
@@ -145,7 +147,7 @@ impl Books {
             .sessions
             .insert(key);
 
-        let ready = self.ready(identify, &id, gateway_url);
+        let ready = self.ready(identify, &id, resume_url);
         let creates = self
             .world
             .guild_creates(shard, total, intents, large_threshold);
@@ -160,6 +162,7 @@ impl Books {
             key,
             shard,
             wake,
+            sequence: 1,
             replaced: None,
         }
     }
@@ -201,11 +204,13 @@ impl Books {
         };
         session.rewind(sequence, connection);
         let (shard, wake) = (session.shard, Arc::clone(&session.wake));
+        let sequence = session.sequence + 1;
         self.record(key, "RESUMED", r#"{"_trace":["[\"discord-sim\"]"]}"#.into());
         Ok(Attached {
             key,
             shard,
             wake,
+            sequence,
             replaced,
         })
     }
@@ -238,6 +243,13 @@ impl Books {
         self.sessions
             .get(&key)
             .is_some_and(|s| s.link == Link::Connected(connection))
+    }
+
+    /// Ends the session of this name, if it lives.
+    pub(crate) fn end_named(&mut self, id: &str) {
+        if let Some(key) = self.ids.get(id) {
+            self.end(*key);
+        }
     }
 
     /// Ends a session: what it has not delivered, it never will.

@@ -2,7 +2,11 @@
 //!
 //! It has no authentication: let the simulator listen on loopback only.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Json, Router,
@@ -17,9 +21,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     books::SentEvent,
-    faults::{Fault, Scope},
+    faults::{Fault, RestFault, Scope},
     generator::Mix,
-    server::{Load, Shared, Status, run_load},
+    server::{ConnectionMade, Load, RestRequest, Shared, Status, run_load},
 };
 
 /// Events in one answer of `GET /sim/sent`, unless less is asked for.
@@ -35,6 +39,9 @@ pub(crate) fn router(shared: Arc<Shared>, tasks: TaskTracker) -> Router<Arc<Shar
         .route("/sim/sent", get(sent))
         .route("/sim/commands", get(commands))
         .route("/sim/fault", post(fault))
+        .route("/sim/rest", post(rest_fault).delete(rest_normally))
+        .route("/sim/connections", get(connections))
+        .route("/sim/requests", get(requests))
         .route("/sim/inject", post(inject))
         .route("/sim/load", post(start).delete(stop_load))
 }
@@ -114,10 +121,7 @@ async fn sent(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<SentB
 
 async fn commands(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<Value>> {
     let commands = shared.lock().books.commands(page.shard);
-    let body = |(at, payload): (std::time::Instant, Value)| {
-        let age = u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX);
-        json!({"age_ms": age, "payload": payload})
-    };
+    let body = |(at, payload)| json!({"age_ms": age(at), "payload": payload});
     let limit = page.limit.unwrap_or(PAGE);
     Json(
         commands
@@ -140,6 +144,44 @@ struct FaultBody {
 async fn fault(State(shared): Shares, Json(body): Json<FaultBody>) -> Json<Value> {
     let scope = body.shard.map_or(Scope::All, Scope::Shard);
     Json(json!({"reached": shared.lock().fault(body.fault, scope)}))
+}
+
+async fn rest_fault(State(shared): Shares, Json(fault): Json<RestFault>) -> StatusCode {
+    shared.lock().rest_fault(fault);
+    StatusCode::NO_CONTENT
+}
+
+async fn rest_normally(State(shared): Shares) -> StatusCode {
+    shared.lock().faults.rest.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn connections(State(shared): Shares) -> Json<Vec<Value>> {
+    let made: Vec<_> = shared.lock().traffic.connections().copied().collect();
+    let body = |made: ConnectionMade| {
+        let ConnectionMade {
+            at,
+            host,
+            asked,
+            shard,
+        } = made;
+        json!({"age_ms": age(at), "host": host, "asked": asked, "shard": shard})
+    };
+    Json(made.into_iter().map(body).collect())
+}
+
+async fn requests(State(shared): Shares) -> Json<Vec<Value>> {
+    let requests: Vec<_> = shared.lock().traffic.requests().cloned().collect();
+    let body = |request: RestRequest| {
+        let RestRequest { at, route, status } = request;
+        json!({"age_ms": age(at), "route": route, "status": status})
+    };
+    Json(requests.into_iter().map(body).collect())
+}
+
+/// Milliseconds since then.
+fn age(at: Instant) -> u64 {
+    u64::try_from(at.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,8 +1,18 @@
 //! Faults on demand: what goes wrong, and for whom.
 
+mod answers;
+mod rest;
+
 use std::collections::{HashMap, HashSet};
 
 use serde::{Deserialize, Serialize};
+
+pub use answers::{Answer, Host, Point};
+pub use rest::{RestBody, RestFault};
+
+pub(crate) use rest::RestFaults;
+
+use answers::Answers;
 
 /// Something that goes wrong between Discord and a client.
 ///
@@ -18,6 +28,8 @@ pub enum Fault {
     /// Op 7; a client that has not gone after 5 s
     /// is closed with 4000.
     Reconnect,
+    /// Op 7, then [`Fault::BlackHole`]: the node dies before the client has gone.
+    ReconnectThenSilence,
     /// Op 9. Not resumable ends the session, with whatever was not yet written to its socket.
     InvalidSession {
         /// The op's `d`.
@@ -39,6 +51,26 @@ pub enum Fault {
     },
     /// Ends [`Fault::SlowSocket`].
     NormalSocket,
+    /// At this point of a connection the gateway answers so instead of as it should. What was asked for first is answered
+    /// first: twice `{"close": 1011}`, then once `"reset"`, is a sequence of three.
+    Answer {
+        /// Where.
+        at: Point,
+        /// How.
+        with: Answer,
+        /// How often, over all connections in the scope; left out: until [`Fault::AnswerNormally`].
+        #[serde(default)]
+        times: Option<u32>,
+        /// On connections to this address; left out: to any.
+        #[serde(default)]
+        host: Option<Host>,
+    },
+    /// Ends [`Fault::Answer`].
+    AnswerNormally {
+        /// At this point; left out: at every.
+        #[serde(default)]
+        at: Option<Point>,
+    },
 }
 
 /// Whom a fault is for.
@@ -67,6 +99,8 @@ pub(crate) struct LastingFaults {
     refused: Switch,
     slow_all: Option<u64>,
     slow: HashMap<u32, Option<u64>>,
+    pub(crate) answers: Answers,
+    pub(crate) rest: RestFaults,
 }
 
 impl LastingFaults {
@@ -79,6 +113,13 @@ impl LastingFaults {
                 self.set_speed(Some(bytes_per_second.max(1)), scope);
             }
             Fault::NormalSocket => self.set_speed(None, scope),
+            Fault::Answer {
+                at,
+                with,
+                times,
+                host,
+            } => self.answers.add((at, with), times, host, scope),
+            Fault::AnswerNormally { at } => self.answers.remove(at, scope),
             _ => return false,
         }
         true
@@ -179,5 +220,15 @@ mod tests {
             read("{\"invalid_session\":{\"resumable\":true}}"),
             Fault::InvalidSession { resumable: true }
         );
+        let refused = Fault::Answer {
+            at: Point::Command(4),
+            with: Answer::Close(4002),
+            times: Some(1),
+            host: None,
+        };
+        let text = r#"{"answer":{"at":{"command":4},"with":{"close":4002},"times":1}}"#;
+        assert_eq!(read(text), refused);
+        let normally = Fault::AnswerNormally { at: None };
+        assert_eq!(read(r#"{"answer_normally":{}}"#), normally);
     }
 }

@@ -19,20 +19,22 @@ use std::{
 
 use futures_util::{SinkExt, StreamExt};
 use tokio::{
+    io::AsyncWriteExt,
     sync::{Notify, mpsc},
     time::timeout,
 };
 use tokio_websockets::{Config, Limits, Message, ServerBuilder, WebSocketStream};
 
-pub(crate) use close::CloseCode;
+pub(crate) use close::{CloseCode, gateway_close_ends_session};
 pub(crate) use handshake::{Identify, Rules};
 pub(crate) use limits::{IdentifyBuckets, MemberRequests, SessionStarts};
 
 use crate::{
     books::{ConnectionId, SessionKey},
+    faults::{Answer, Host, Point},
     server::{Cut, PeekedStream, Shared},
 };
-use close::{client_close_ends_session, gateway_close_ends_session};
+use close::client_close_ends_session;
 use reader::Reader;
 use writer::Writer;
 
@@ -64,11 +66,11 @@ pub(crate) enum Order {
         key: SessionKey,
         shard: u32,
         wake: Arc<Notify>,
+        /// The answer that follows this sequence.
+        then: Option<(u64, Answer)>,
     },
-    /// Send op 7.
-    Reconnect,
-    /// Send op 9 and let go of the session.
-    InvalidSession { resumable: bool },
+    /// Answer so.
+    Answer(Answer),
     /// Send op 1.
     RequestHeartbeat,
     /// Close with this code.
@@ -84,10 +86,34 @@ enum Ending {
     Gone,
     /// The gateway closes.
     Close { code: u16, reason: String },
-    /// The gateway cuts the TCP connection.
+    /// The connection is to be cut.
     Cut,
+    /// The gateway resets the TCP connection.
+    Reset,
+    /// The gateway ends the TCP connection without a close frame.
+    Dropped,
     /// The gateway leaves it open, and neither reads nor writes any more.
     Forgotten,
+}
+
+impl Ending {
+    /// The end that an answer brings at once; `None` if the connection goes on with it.
+    fn of(answer: Answer) -> Option<Self> {
+        match answer {
+            Answer::Silence => Some(Self::Forgotten),
+            Answer::Reset | Answer::Http(_) => Some(Self::Reset),
+            Answer::End => Some(Self::Dropped),
+            Answer::Close(code) => Some(Self::Close {
+                code,
+                reason: String::new(),
+            }),
+            Answer::Ignore
+            | Answer::Reconnect
+            | Answer::ReconnectThenSilence
+            | Answer::InvalidSession { .. }
+            | Answer::InvalidSessionThenSilence { .. } => None,
+        }
+    }
 }
 
 impl From<CloseCode> for Ending {
@@ -100,10 +126,21 @@ impl From<CloseCode> for Ending {
 }
 
 /// Serves one gateway connection until it ends.
-pub(crate) async fn serve(shared: Arc<Shared>, stream: PeekedStream, cut: Cut) {
-    if shared.lock().faults.refuses(None) {
-        cut.reset();
-        return;
+pub(crate) async fn serve(shared: Arc<Shared>, mut stream: PeekedStream, cut: Cut, host: Host) {
+    let (number, refused, answer) = {
+        let mut state = shared.lock();
+        let number = state.traffic.connected(Instant::now(), host);
+        let refused = state.faults.refuses(None);
+        let answer = state.faults.answers.take(Point::Connect, None, host);
+        (number, refused, answer)
+    };
+    match answer {
+        _ if refused => return cut.reset(),
+        None => {}
+        Some(Answer::Http(status)) => return refuse_upgrade(&mut stream, status).await,
+        Some(Answer::End) => return,
+        Some(Answer::Ignore | Answer::Silence) => return forget(&shared, &cut).await,
+        Some(_) => return cut.reset(),
     }
     let builder = ServerBuilder::new()
         .config(
@@ -119,15 +156,42 @@ pub(crate) async fn serve(shared: Arc<Shared>, stream: PeekedStream, cut: Cut) {
     };
     let query = request.uri().query().unwrap_or_default();
     let (orders, received) = mpsc::channel(ORDERS);
-    let id = shared.lock().add_connection(orders.clone(), cut.clone());
-    let connection = GatewayConnection { shared, id, cut };
+    let id = shared
+        .lock()
+        .add_connection(orders.clone(), cut.clone(), number);
+    let connection = GatewayConnection {
+        shared,
+        id,
+        cut,
+        host,
+    };
     connection.run(socket, query, orders, received).await;
+}
+
+/// Answers the upgrade as a proxy does that has no gateway behind it.
+async fn refuse_upgrade(stream: &mut PeekedStream, status: u16) {
+    let head =
+        format!("HTTP/1.1 {status} Refused\r\ncontent-length: 0\r\nconnection: close\r\n\r\n");
+    stream.skip_head();
+    let refusal = async {
+        stream.write_all(head.as_bytes()).await?;
+        stream.shutdown().await
+    };
+    // A client that has gone needs no answer.
+    let _ = timeout(HANDSHAKE, refusal).await;
+}
+
+/// Holds a connection open without looking at it, until its session can no longer be resumed.
+async fn forget(shared: &Shared, cut: &Cut) {
+    let gone = timeout(shared.config.session_lifetime, cut.requested());
+    let _ = shared.stop.run_until_cancelled(gone).await;
 }
 
 struct GatewayConnection {
     shared: Arc<Shared>,
     id: ConnectionId,
     cut: Cut,
+    host: Host,
 }
 
 impl GatewayConnection {
@@ -142,8 +206,8 @@ impl GatewayConnection {
         let ending = match handshake::read_query(query) {
             Err(code) => code.into(),
             Ok(transport) => {
-                let hello = payload::hello(self.shared.config.heartbeat_interval);
-                let mut reader = Reader::new(&self.shared, self.id, orders);
+                let hello = self.hello(&orders);
+                let mut reader = Reader::new(&self.shared, self.id, self.host, orders);
                 let mut writer = Writer::new(&self.shared, self.id, transport, received);
                 tokio::select! {
                     ending = reader.run(&mut messages) => ending,
@@ -159,11 +223,11 @@ impl GatewayConnection {
         tracing::debug!(connection = self.id.0, ?ending, "gateway connection ended");
         // The session first: once the client sees the end, it may come back at once.
         self.release(&ending);
-        if matches!(ending, Ending::Forgotten) {
-            // Nobody resumes the session after that, so the client has surely gone.
-            let gone = timeout(self.shared.config.session_lifetime, self.cut.requested());
-            let _ = self.shared.stop.run_until_cancelled(gone).await;
-            return;
+        match ending {
+            Ending::Forgotten => return forget(&self.shared, &self.cut).await,
+            Ending::Reset => return self.cut.reset(),
+            Ending::Dropped => return,
+            _ => {}
         }
         let farewell = async {
             if let Ending::Close { code, reason } = ending {
@@ -180,6 +244,22 @@ impl GatewayConnection {
         }
     }
 
+    /// What the gateway begins with, if it says HELLO. A fault of this moment is ordered from the writer.
+    fn hello(&self, orders: &mpsc::Sender<Order>) -> Option<String> {
+        let mut state = self.shared.lock();
+        let instead = state.faults.answers.take(Point::Upgrade, None, self.host);
+        let answer = match instead {
+            None => state.faults.answers.take(Point::Hello, None, self.host),
+            some => some,
+        };
+        if let Some(answer) = answer {
+            // The queue is new: there is room.
+            let _ = orders.try_send(Order::Answer(answer));
+        }
+        let interval = self.shared.config.heartbeat_interval;
+        instead.is_none().then(|| payload::hello(interval))
+    }
+
     /// Takes the connection out of the state and leaves its session as the ending demands.
     fn release(&self, ending: &Ending) {
         let mut state = self.shared.lock();
@@ -190,7 +270,11 @@ impl GatewayConnection {
             let ends = match ending {
                 Ending::ClientClosed(code) => client_close_ends_session(*code),
                 Ending::Close { code, .. } => gateway_close_ends_session(*code),
-                Ending::Gone | Ending::Cut | Ending::Forgotten => false,
+                Ending::Gone
+                | Ending::Cut
+                | Ending::Reset
+                | Ending::Dropped
+                | Ending::Forgotten => false,
             };
             if ends && state.books.is_held_by(key, self.id) {
                 state.books.end(key);

@@ -22,6 +22,10 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! A [`Fault`] strikes once, or lasts; [`Fault::Answer`] makes the gateway answer wrongly at a chosen [`Point`] of a
+//! connection, and a [`RestFault`] does the same to REST. Who came, and when, is in [`Sim::connections_made`] and
+//! [`Sim::rest_requests`].
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
@@ -38,7 +42,10 @@ pub mod truth;
 pub mod world;
 
 pub use books::SentEvent;
-pub use faults::{Fault, Scope};
+pub use faults::{Answer, Fault, Host, Point, RestBody, RestFault, Scope};
 pub use generator::Mix;
-pub use server::{Counts, Load, SessionStatus, Sim, SimConfig, Status};
+pub use server::{
+    Asked, ConnectionMade, Counts, Load, RestRequest, ResumeUrl, SessionStatus, Sim, SimConfig,
+    Status,
+};
 pub use world::WorldConfig;

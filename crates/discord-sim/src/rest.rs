@@ -3,18 +3,20 @@
 //!
 //! <https://discord.com/developers/docs/reference>
 
+mod wrong;
+
 use std::{sync::Arc, time::Instant};
 
 use axum::{
     Json,
     body::{Bytes, to_bytes},
-    extract::{Request, State},
+    extract::{ConnectInfo, Request, State},
     http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
 
-use crate::server::Shared;
+use crate::server::{Cut, RestRequest, Shared};
 
 /// Longest request body taken (bytes).
 const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -43,14 +45,39 @@ impl IntoResponse for Refusal {
 }
 
 /// Answers any request that is not for the control API.
-pub(crate) async fn handle(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+pub(crate) async fn handle(
+    State(shared): State<Arc<Shared>>,
+    ConnectInfo(cut): ConnectInfo<Cut>,
+    request: Request,
+) -> Response {
+    let at = Instant::now();
+    let path = without_version(request.uri().path());
+    let route = format!("{} {path}", request.method());
+    let fault = shared.lock().faults.rest.take(path);
+    let reset = fault.as_ref().is_some_and(|fault| fault.reset);
+    let answer = match fault {
+        Some(fault) => wrong::answer(&shared, fault, request).await,
+        None => answer(&shared, request).await,
+    };
+    let status = (!reset).then(|| answer.status().as_u16());
+    shared
+        .lock()
+        .traffic
+        .requested(RestRequest { at, route, status });
+    if reset {
+        cut.reset();
+    }
+    answer
+}
+
+async fn answer(shared: &Shared, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         let message = "Request entity too large";
         return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, 40_005, message).into_response();
     };
     let path = without_version(parts.uri.path());
-    match route(&shared, &parts.method, path, &parts.headers, &body) {
+    match route(shared, &parts.method, path, &parts.headers, &body) {
         Ok(answer) => Json(answer).into_response(),
         Err(refusal) => refusal.into_response(),
     }

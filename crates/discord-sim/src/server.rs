@@ -6,6 +6,7 @@ mod load;
 mod state;
 mod status;
 mod stream;
+mod traffic;
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +22,11 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-pub use config::SimConfig;
+pub use config::{ResumeUrl, SimConfig};
 pub use load::Load;
 pub use state::Counts;
 pub use status::{SessionStatus, Status};
+pub use traffic::{Asked, ConnectionMade, RestRequest};
 
 pub(crate) use load::run as run_load;
 pub(crate) use state::{Cut, Shared, State};
@@ -33,7 +35,7 @@ pub(crate) use stream::PeekedStream;
 use crate::{
     books::SentEvent,
     control,
-    faults::{Fault, Scope},
+    faults::{Fault, RestFault, Scope},
     rest,
 };
 
@@ -61,12 +63,24 @@ impl Sim {
     pub async fn start(config: SimConfig) -> io::Result<Self> {
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared::new(config, address));
+        let resume_listener = match config.resume_url {
+            ResumeUrl::Own(address) => Some(TcpListener::bind(address).await?),
+            ResumeUrl::Main | ResumeUrl::Absent => None,
+        };
+        let resume_address = resume_listener.as_ref().map(TcpListener::local_addr);
+        let shared = Shared::new(config, address, resume_address.transpose()?);
+        let shared = Arc::new(shared);
         let tasks = TaskTracker::new();
-        let http = listener::listen(Arc::clone(&shared), listener, tasks.clone());
+        let http = listener::listen(
+            Arc::clone(&shared),
+            listener,
+            resume_listener,
+            tasks.clone(),
+        );
         let router = control::router(Arc::clone(&shared), tasks.clone())
             .fallback(rest::handle)
-            .with_state(Arc::clone(&shared));
+            .with_state(Arc::clone(&shared))
+            .into_make_service_with_connect_info::<Cut>();
         let stop = shared.stop.clone();
         tasks.spawn(async move {
             let served = axum::serve(http, router).with_graceful_shutdown(stop.cancelled_owned());
@@ -87,7 +101,7 @@ impl Sim {
         self.shared.http_url()
     }
 
-    /// `ws://HOST:PORT`, for `DISCORD_GATEWAY_URL`; also what `/gateway/bot` and READY say.
+    /// `ws://HOST:PORT`, for `DISCORD_GATEWAY_URL`; also what `/gateway/bot` says.
     pub fn gateway_url(&self) -> String {
         self.shared.gateway_url()
     }
@@ -123,6 +137,26 @@ impl Sim {
     /// Causes a fault; returns how many connections it reached at once (0 for lasting faults).
     pub fn fault(&self, fault: Fault, scope: Scope) -> usize {
         self.shared.lock().fault(fault, scope)
+    }
+
+    /// Causes wrong answers of REST.
+    pub fn rest_fault(&self, fault: RestFault) {
+        self.shared.lock().rest_fault(fault);
+    }
+
+    /// Ends all wrong answers of REST.
+    pub fn rest_normally(&self) {
+        self.shared.lock().faults.rest.clear();
+    }
+
+    /// Gateway connections that clients made, served or not, oldest first; the last 20,000.
+    pub fn connections_made(&self) -> Vec<ConnectionMade> {
+        self.shared.lock().traffic.connections().copied().collect()
+    }
+
+    /// REST requests that clients made, oldest first; the last 20,000.
+    pub fn rest_requests(&self) -> Vec<RestRequest> {
+        self.shared.lock().traffic.requests().cloned().collect()
     }
 
     /// Everything that was sent on a shard (of the newest shard total), in order over all its

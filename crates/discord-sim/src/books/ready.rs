@@ -7,15 +7,14 @@ use crate::gateway::Identify;
 
 impl Books {
     /// `d` of READY: <https://discord.com/developers/docs/events/gateway-events#ready>
-    pub(super) fn ready(&self, identify: &Identify, id: &str, gateway_url: &str) -> Value {
+    pub(super) fn ready(&self, identify: &Identify, id: &str, resume_url: Option<&str>) -> Value {
         let application = self.world.application();
-        json!({
+        let mut ready = json!({
             "v": 10,
             "user_settings": {},
             "user": self.world.bot_user(),
             "session_type": "normal",
             "session_id": id,
-            "resume_gateway_url": gateway_url,
             "relationships": [],
             "private_channels": [],
             "presences": [],
@@ -25,7 +24,11 @@ impl Books {
             "shard": [identify.shard, identify.total],
             "application": {"id": application["id"], "flags": application["flags"]},
             "_trace": ["[\"discord-sim\"]"],
-        })
+        });
+        if let Some(url) = resume_url {
+            ready["resume_gateway_url"] = url.into();
+        }
+        ready
     }
 }
 

@@ -14,13 +14,15 @@ use super::{
 };
 use crate::{
     books::{Attached, ConnectionId, ResumeError},
-    server::{Shared, State},
+    faults::{Answer, Host, Point},
+    server::{Asked, Shared, State},
 };
 
 /// See the module's documentation.
 pub(super) struct Reader<'a> {
     shared: &'a Arc<Shared>,
     id: ConnectionId,
+    host: Host,
     orders: mpsc::Sender<Order>,
     rules: Rules,
     limit: SendLimit,
@@ -31,12 +33,14 @@ impl<'a> Reader<'a> {
     pub(super) fn new(
         shared: &'a Arc<Shared>,
         id: ConnectionId,
+        host: Host,
         orders: mpsc::Sender<Order>,
     ) -> Self {
         let (count, window) = shared.config.send_limit;
         Self {
             shared,
             id,
+            host,
             orders,
             rules: shared.config.rules(),
             limit: SendLimit::new(count, window),
@@ -87,8 +91,13 @@ impl<'a> Reader<'a> {
             Payload::Identify(d) => self.identify(&mut state, &d, now),
             Payload::Resume(d) => self.resume(&mut state, &d, now),
             Payload::Command(op, command) => {
-                let session = state.connections.get(&self.id).and_then(|c| c.session);
+                let connection = state.connections.get(&self.id);
+                let shard = connection.and_then(|c| c.shard);
+                let session = connection.and_then(|c| c.session);
                 let key = session.ok_or(CloseCode::NotAuthenticated)?;
+                if let Some(answer) = self.fault(&mut state, Point::Command(op), shard) {
+                    return self.answer(answer);
+                }
                 commands::obey(self.shared, &mut state, key, op, command, now);
                 Ok(())
             }
@@ -98,8 +107,10 @@ impl<'a> Reader<'a> {
     fn identify(&self, state: &mut State, d: &Value, now: Instant) -> Result<(), Ending> {
         self.expect_no_session(state)?;
         let identify = Identify::read(d, &self.rules)?;
-        if state.faults.refuses(Some(identify.shard)) {
-            return Err(self.cut(state));
+        let shard = Some(identify.shard);
+        self.note(state, Asked::Identify, shard);
+        if state.faults.refuses(shard) {
+            return Err(Ending::Reset);
         }
         if !state.buckets.admit(identify.shard, now) {
             let shard = identify.shard;
@@ -112,10 +123,13 @@ impl<'a> Reader<'a> {
             state.violation("IDENTIFY with no session starts left".to_owned());
             return Err(CloseCode::AuthenticationFailed.into());
         }
+        // Discord has counted it, whatever comes of it.
+        if let Some(answer) = self.fault(state, Point::Identify, shard) {
+            return self.answer(answer);
+        }
         state.books.expire(now);
-        let attached = state
-            .books
-            .open(&identify, self.id, &self.shared.gateway_url());
+        let resume_url = self.shared.resume_url();
+        let attached = state.books.open(&identify, self.id, resume_url.as_deref());
         state.counts.identifies += 1;
         tracing::info!(
             shard = identify.shard,
@@ -130,8 +144,15 @@ impl<'a> Reader<'a> {
         let resume = Resume::read(d, &self.rules)?;
         state.books.expire(now);
         let shard = state.books.shard_of(&resume.session_id);
+        self.note(state, Asked::Resume, shard);
         if shard.is_some() && state.faults.refuses(shard) {
-            return Err(self.cut(state));
+            return Err(Ending::Reset);
+        }
+        if let Some(answer) = self.fault(state, Point::Resume, shard) {
+            if answer.ends_session() {
+                state.books.end_named(&resume.session_id);
+            }
+            return self.answer(answer);
         }
         match state
             .books
@@ -166,6 +187,7 @@ impl<'a> Reader<'a> {
             key,
             shard,
             wake,
+            sequence,
             replaced,
         } = attached;
         if let Some(other) = replaced.and_then(|id| state.connections.get_mut(&id)) {
@@ -185,7 +207,13 @@ impl<'a> Reader<'a> {
             connection.shard = Some(shard);
         }
         self.shared.progress.notify_waiters();
-        self.order(Order::Attach { key, shard, wake })
+        let then = self.fault(state, Point::Session, Some(shard));
+        self.order(Order::Attach {
+            key,
+            shard,
+            wake,
+            then: then.map(|answer| (sequence, answer)),
+        })
     }
 
     fn refuse_session(&self, state: &mut State) -> Result<(), Ending> {
@@ -193,11 +221,25 @@ impl<'a> Reader<'a> {
         self.order(Order::Text(payload::invalid_session(false)))
     }
 
-    fn cut(&self, state: &State) -> Ending {
-        if let Some(connection) = state.connections.get(&self.id) {
-            connection.cut.reset();
+    /// Takes the wrong answer that is due here, if there is one.
+    fn fault(&self, state: &mut State, at: Point, shard: Option<u32>) -> Option<Answer> {
+        let answer = state.faults.answers.take(at, shard, self.host)?;
+        tracing::info!(?at, ?answer, shard, "wrong answer");
+        Some(answer)
+    }
+
+    /// What has an end is not left to the writer: nothing more is read.
+    fn answer(&self, answer: Answer) -> Result<(), Ending> {
+        match Ending::of(answer) {
+            Some(ending) => Err(ending),
+            None => self.order(Order::Answer(answer)),
         }
-        Ending::Cut
+    }
+
+    fn note(&self, state: &mut State, asked: Asked, shard: Option<u32>) {
+        if let Some(connection) = state.connections.get(&self.id) {
+            state.traffic.asked(connection.number, asked, shard);
+        }
     }
 
     /// Hands an order to the writer. One that can't take any more does not read its answers.

@@ -16,6 +16,7 @@ use super::{CloseCode, Ending, Order, RECONNECT_GRACE, Socket, payload};
 use crate::{
     books::{ConnectionId, Sent, SessionKey},
     compression::{Compressor, Transport},
+    faults::Answer,
     server::Shared,
 };
 
@@ -40,6 +41,8 @@ struct Attachment {
     key: SessionKey,
     shard: u32,
     wake: Arc<Notify>,
+    /// The answer that follows this sequence.
+    then: Option<(u64, Answer)>,
 }
 
 type Sink = SplitSink<Socket, Message>;
@@ -62,7 +65,7 @@ impl<'a> Writer<'a> {
         }
     }
 
-    pub(super) async fn run(&mut self, sink: &mut Sink, hello: String) -> Ending {
+    pub(super) async fn run(&mut self, sink: &mut Sink, hello: Option<String>) -> Ending {
         match self.write(sink, hello).await {
             Ok(never) => match never {},
             Err(ending) => ending,
@@ -72,9 +75,11 @@ impl<'a> Writer<'a> {
     async fn write(
         &mut self,
         sink: &mut Sink,
-        hello: String,
+        hello: Option<String>,
     ) -> Result<std::convert::Infallible, Ending> {
-        self.send(sink, hello).await?;
+        if let Some(hello) = hello {
+            self.send(sink, hello).await?;
+        }
         loop {
             while let Ok(order) = self.orders.try_recv() {
                 self.obey(sink, order).await?;
@@ -121,20 +126,47 @@ impl<'a> Writer<'a> {
     async fn obey(&mut self, sink: &mut Sink, order: Order) -> Result<(), Ending> {
         match order {
             Order::Text(text) => self.send(sink, text).await,
-            Order::Attach { key, shard, wake } => {
-                self.session = Some(Attachment { key, shard, wake });
+            Order::Attach {
+                key,
+                shard,
+                wake,
+                then,
+            } => {
+                self.session = Some(Attachment {
+                    key,
+                    shard,
+                    wake,
+                    then,
+                });
                 Ok(())
             }
-            Order::Reconnect => {
-                self.leave_at = Some(Instant::now() + RECONNECT_GRACE);
-                self.send(sink, payload::reconnect()).await
-            }
-            Order::InvalidSession { resumable } => {
-                self.let_go(resumable);
-                self.send(sink, payload::invalid_session(resumable)).await
-            }
+            Order::Answer(answer) => self.answer(sink, answer).await,
             Order::RequestHeartbeat => self.send(sink, payload::heartbeat_request()).await,
             Order::Close { code, reason } => Err(Ending::Close { code, reason }),
+        }
+    }
+
+    async fn answer(&mut self, sink: &mut Sink, answer: Answer) -> Result<(), Ending> {
+        if let Some(ending) = Ending::of(answer) {
+            return Err(ending);
+        }
+        match answer {
+            Answer::Reconnect | Answer::ReconnectThenSilence => {
+                self.leave_at = Some(Instant::now() + RECONNECT_GRACE);
+                self.send(sink, payload::reconnect()).await?;
+            }
+            Answer::InvalidSession { resumable }
+            | Answer::InvalidSessionThenSilence { resumable } => {
+                self.let_go(resumable);
+                self.send(sink, payload::invalid_session(resumable)).await?;
+            }
+            _ => {}
+        }
+        match answer {
+            Answer::ReconnectThenSilence | Answer::InvalidSessionThenSilence { .. } => {
+                Err(Ending::Forgotten)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -191,6 +223,13 @@ impl<'a> Writer<'a> {
         self.shared.progress.notify_waiters();
         if let Some(speed) = speed {
             sleep(Duration::from_secs_f64(bytes as f64 / speed as f64)).await;
+        }
+        let then = self.session.as_mut().and_then(|session| {
+            let reached = |(sequence, _): &mut (u64, Answer)| last >= *sequence;
+            session.then.take_if(reached)
+        });
+        if let Some((_, answer)) = then {
+            self.answer(sink, answer).await?;
         }
         Ok(true)
     }

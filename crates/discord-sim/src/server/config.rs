@@ -7,6 +7,18 @@ use std::{
 
 use crate::{gateway::Rules, world::WorldConfig};
 
+/// What READY names as `resume_gateway_url`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ResumeUrl {
+    /// The address of everything else.
+    Main,
+    /// Another one, listened on besides (port 0 = a free one), so that it can have faults of its own. Where
+    /// [`SimConfig::advertise`] is given, it is named by that host.
+    Own(SocketAddr),
+    /// Nothing.
+    Absent,
+}
+
 /// How a [`Sim`](crate::Sim) behaves. The defaults are Discord's, but for a free port on loopback.
 #[derive(Debug, Clone)]
 pub struct SimConfig {
@@ -17,6 +29,8 @@ pub struct SimConfig {
     /// `HOST:PORT` that URLs name, in answers too; `None` = the address that is listened on. Needed
     /// where that is `0.0.0.0`, or clients reach it by another name.
     pub advertise: Option<String>,
+    /// What READY names as the address for resuming (default: the same address).
+    pub resume_url: ResumeUrl,
     /// The world.
     pub world: WorldConfig,
     /// `session_start_limit.max_concurrency`: IDENTIFYs allowed in one interval (default 1).
@@ -60,6 +74,7 @@ impl Default for SimConfig {
             token: "sim-token".to_owned(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
+            resume_url: ResumeUrl::Main,
             world: WorldConfig::default(),
             max_concurrency: 1,
             recommended_shards: 1,

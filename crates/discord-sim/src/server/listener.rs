@@ -2,6 +2,7 @@
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
+use axum::{extract::connect_info::Connected, serve::IncomingStream};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -12,7 +13,7 @@ use super::{
     state::{Cut, Shared},
     stream::{Arrival, PeekedStream, inspect},
 };
-use crate::gateway;
+use crate::{faults::Host, gateway};
 
 /// How long a client may take to send the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
@@ -32,17 +33,31 @@ pub(super) struct HttpListener {
 pub(super) fn listen(
     shared: Arc<Shared>,
     listener: TcpListener,
+    resume_listener: Option<TcpListener>,
     tasks: TaskTracker,
 ) -> HttpListener {
     let (http, arrivals) = mpsc::channel(HTTP_BACKLOG);
     let address = shared.address;
-    tasks.clone().spawn(accept(shared, listener, tasks, http));
+    let listeners = [
+        (Some(listener), Host::Main),
+        (resume_listener, Host::Resume),
+    ];
+    for (listener, host) in listeners {
+        let Some(listener) = listener else { continue };
+        let accepting = accept(
+            Arc::clone(&shared),
+            (listener, host),
+            tasks.clone(),
+            http.clone(),
+        );
+        tasks.spawn(accepting);
+    }
     HttpListener { arrivals, address }
 }
 
 async fn accept(
     shared: Arc<Shared>,
-    listener: TcpListener,
+    (listener, host): (TcpListener, Host),
     tasks: TaskTracker,
     http: mpsc::Sender<PeekedStream>,
 ) {
@@ -63,7 +78,7 @@ async fn accept(
                     };
                     match arrival {
                         Ok((Arrival::Gateway(stream), cut)) => {
-                            gateway::serve(shared, stream, cut).await;
+                            gateway::serve(shared, stream, cut, host).await;
                         }
                         Ok((Arrival::Http(stream), _)) => {
                             // The receiver is gone at shutdown only.
@@ -90,6 +105,13 @@ async fn arrive(tcp: TcpStream) -> io::Result<(Arrival, Cut)> {
         arrival.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
         cut,
     ))
+}
+
+/// A handler that wants to cut its connection finds the handle here.
+impl Connected<IncomingStream<'_, HttpListener>> for Cut {
+    fn connect_info(stream: IncomingStream<'_, HttpListener>) -> Self {
+        stream.io().cut().clone()
+    }
 }
 
 impl axum::serve::Listener for HttpListener {

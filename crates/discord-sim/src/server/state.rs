@@ -14,10 +14,13 @@ use std::{
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::SimConfig;
+use super::{
+    ResumeUrl, SimConfig,
+    traffic::{ConnectionNumber, Traffic},
+};
 use crate::{
     books::{Books, ConnectionId, SessionKey},
-    faults::{Fault, LastingFaults, Scope},
+    faults::{Answer, Fault, LastingFaults, RestFault, Scope},
     gateway::{IdentifyBuckets, MemberRequests, Order, SessionStarts},
 };
 
@@ -29,6 +32,8 @@ const VIOLATIONS_KEPT: usize = 10_000;
 pub(crate) struct Shared {
     pub(crate) config: SimConfig,
     pub(crate) address: SocketAddr,
+    /// Of the address for resuming, if it is one of its own.
+    pub(crate) resume_address: Option<SocketAddr>,
     /// Notified whenever a reader advances or sessions come and go.
     pub(crate) progress: Notify,
     /// Cancelled at shutdown.
@@ -46,6 +51,7 @@ pub(crate) struct State {
     pub(crate) members: MemberRequests,
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
     pub(crate) counts: Counts,
+    pub(crate) traffic: Traffic,
     violations: Vec<String>,
     next_connection: u64,
     /// Ends the loads that run now.
@@ -80,6 +86,7 @@ pub(crate) struct Connection {
     pub(crate) cut: Cut,
     pub(crate) session: Option<SessionKey>,
     pub(crate) shard: Option<u32>,
+    pub(crate) number: ConnectionNumber,
 }
 
 /// Ends a connection without a close frame, whatever it is doing.
@@ -119,7 +126,11 @@ impl Cut {
 }
 
 impl Shared {
-    pub(crate) fn new(config: SimConfig, address: SocketAddr) -> Self {
+    pub(crate) fn new(
+        config: SimConfig,
+        address: SocketAddr,
+        resume_address: Option<SocketAddr>,
+    ) -> Self {
         let state = State {
             books: Books::new(&config),
             faults: LastingFaults::default(),
@@ -128,6 +139,7 @@ impl Shared {
             members: MemberRequests::default(),
             connections: BTreeMap::new(),
             counts: Counts::default(),
+            traffic: Traffic::default(),
             violations: Vec::new(),
             next_connection: 1,
             loads: CancellationToken::new(),
@@ -135,6 +147,7 @@ impl Shared {
         Self {
             config,
             address,
+            resume_address,
             progress: Notify::new(),
             stop: CancellationToken::new(),
             state: Mutex::new(state),
@@ -155,6 +168,24 @@ impl Shared {
         format!("ws://{}", self.authority())
     }
 
+    /// What READY names for resuming.
+    pub(crate) fn resume_url(&self) -> Option<String> {
+        let own = |address: SocketAddr| match &self.config.advertise {
+            Some(advertised) => {
+                let host = advertised
+                    .rsplit_once(':')
+                    .map_or(&**advertised, |(host, _)| host);
+                format!("ws://{host}:{}", address.port())
+            }
+            None => format!("ws://{address}"),
+        };
+        match self.config.resume_url {
+            ResumeUrl::Main => Some(self.gateway_url()),
+            ResumeUrl::Own(_) => self.resume_address.map(own),
+            ResumeUrl::Absent => None,
+        }
+    }
+
     fn authority(&self) -> String {
         self.config
             .advertise
@@ -164,7 +195,12 @@ impl Shared {
 }
 
 impl State {
-    pub(crate) fn add_connection(&mut self, orders: mpsc::Sender<Order>, cut: Cut) -> ConnectionId {
+    pub(crate) fn add_connection(
+        &mut self,
+        orders: mpsc::Sender<Order>,
+        cut: Cut,
+        number: ConnectionNumber,
+    ) -> ConnectionId {
         let id = ConnectionId(self.next_connection);
         self.next_connection += 1;
         self.counts.connections += 1;
@@ -175,6 +211,7 @@ impl State {
                 cut,
                 session: None,
                 shard: None,
+                number,
             },
         );
         id
@@ -193,24 +230,30 @@ impl State {
         &self.violations
     }
 
+    pub(crate) fn rest_fault(&mut self, fault: RestFault) {
+        tracing::info!(?fault, "fault");
+        self.faults.rest.add(fault);
+    }
+
     /// Causes a fault; returns how many connections it reached at once.
     pub(crate) fn fault(&mut self, fault: Fault, scope: Scope) -> usize {
         tracing::info!(?fault, ?scope, "fault");
         self.faults.set(fault, scope);
+        let answer = |answer| Some(Order::Answer(answer));
         let order = match fault {
             Fault::Drop | Fault::BlackHole => None,
-            Fault::Reconnect => Some(Order::Reconnect),
-            Fault::InvalidSession { resumable } => Some(Order::InvalidSession { resumable }),
+            Fault::Reconnect => answer(Answer::Reconnect),
+            Fault::ReconnectThenSilence => answer(Answer::ReconnectThenSilence),
+            Fault::InvalidSession { resumable } => answer(Answer::InvalidSession { resumable }),
             Fault::RequestHeartbeat => Some(Order::RequestHeartbeat),
-            Fault::Close(code) => Some(Order::Close {
-                code,
-                reason: String::new(),
-            }),
+            Fault::Close(code) => answer(Answer::Close(code)),
             // Refusing leaves the connections that exist alone.
             Fault::RefuseConnections(_)
             | Fault::StallAcks(_)
             | Fault::SlowSocket { .. }
-            | Fault::NormalSocket => return 0,
+            | Fault::NormalSocket
+            | Fault::Answer { .. }
+            | Fault::AnswerNormally { .. } => return 0,
         };
         let mut reached = 0;
         for connection in self.connections.values().filter(|c| scope.covers(c.shard)) {

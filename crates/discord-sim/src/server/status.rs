@@ -1,5 +1,7 @@
 //! The overview of a running simulator.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::state::{Counts, Shared};
@@ -13,6 +15,10 @@ pub struct Status {
     pub gateway_url: String,
     /// What has happened so far.
     pub counts: Counts,
+    /// Gateway connections that clients made, served or not.
+    pub connections_made: u64,
+    /// REST requests by method and path.
+    pub rest_requests: BTreeMap<String, u64>,
     /// Gateway connections open now.
     pub open_connections: usize,
     /// Live sessions, oldest first.
@@ -63,6 +69,8 @@ impl Status {
             http_url: shared.http_url(),
             gateway_url: shared.gateway_url(),
             counts: state.counts,
+            connections_made: state.traffic.connections_made(),
+            rest_requests: state.traffic.routes().clone(),
             open_connections: state.connections.len(),
             sessions: sessions.collect(),
             sent: state.books.sent_counts(),

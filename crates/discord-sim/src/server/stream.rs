@@ -77,6 +77,19 @@ pub(crate) struct PeekedStream {
     cut: Cut,
 }
 
+impl PeekedStream {
+    /// Passes over the request's head.
+    pub(crate) fn skip_head(&mut self) {
+        self.position = 0;
+        self.head = Vec::new();
+    }
+
+    /// The handle by which the connection can be cut.
+    pub(crate) fn cut(&self) -> &Cut {
+        &self.cut
+    }
+}
+
 impl Drop for PeekedStream {
     fn drop(&mut self) {
         if self.cut.is_reset() {
@@ -113,6 +126,9 @@ impl AsyncWrite for PeekedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if self.cut.is_reset() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.tcp).poll_write(cx, bytes)
     }
 
@@ -129,6 +145,9 @@ impl AsyncWrite for PeekedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if self.cut.is_reset() {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
         Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
     }
 

@@ -37,12 +37,16 @@ enum Decoder {
 impl RawClient {
     /// Connects with a query; does not wait for HELLO.
     pub(crate) async fn connect(sim: &Sim, query: &str) -> Self {
+        Self::connect_to(&sim.gateway_url(), query).await
+    }
+
+    /// The same, with another address.
+    pub(crate) async fn connect_to(url: &str, query: &str) -> Self {
         let decoder = match query {
             _ if query.contains("zlib-stream") => Decoder::Zlib(flate2::Decompress::new(true)),
             _ if query.contains("zstd-stream") => Decoder::Zstd(DCtx::create()),
             _ => Decoder::Plain,
         };
-        let url = sim.gateway_url();
         let tcp = TcpStream::connect(url.trim_start_matches("ws://"))
             .await
             .unwrap();

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used)]
 
+mod answers;
 mod client;
 mod close_codes;
 mod commands;
@@ -11,6 +12,7 @@ mod http;
 mod load;
 mod program;
 mod rest;
+mod rest_faults;
 mod sessions;
 mod transport;
 mod twilight;
