@@ -32,6 +32,8 @@ pub enum Missing {
     Node,
     /// Node's package manager, in Debian a package of its own: only tests need it.
     Npm,
+    /// What checks Prometheus's rules: only tests need it.
+    Promtool,
 }
 
 impl Missing {
@@ -43,6 +45,7 @@ impl Missing {
             Self::Debootstrap => "debootstrap",
             Self::Node => "nodejs",
             Self::Npm => "npm",
+            Self::Promtool => "prometheus",
         }
     }
 
@@ -51,7 +54,7 @@ impl Missing {
         match self {
             Self::RabbitMq => Some("RABBIT_URL"),
             Self::Redis => Some("REDIS_URL"),
-            Self::Python | Self::Debootstrap | Self::Node | Self::Npm => None,
+            Self::Python | Self::Debootstrap | Self::Node | Self::Npm | Self::Promtool => None,
         }
     }
 }
@@ -127,9 +130,9 @@ pub fn missing() -> Vec<Missing> {
     rabbit.into_iter().chain(redis).collect()
 }
 
-/// Which programs are not installed, or don't work, with which the tests run clients that are not ours.
+/// Which programs are not installed, or don't work, that the tests run and that are not ours.
 #[must_use]
-pub fn missing_for_clients() -> Vec<Missing> {
+pub fn missing_for_tests() -> Vec<Missing> {
     // Packages are installed by `venv` (Debian keeps what it needs in a package of its own), or by `pip`.
     let python = works("python3", &["-c", "import venv, ensurepip"])
         || works("python3", &["-c", "import pip"]);
@@ -137,6 +140,7 @@ pub fn missing_for_clients() -> Vec<Missing> {
         (Missing::Python, python),
         (Missing::Node, works("node", &["--version"])),
         (Missing::Npm, works("npm", &["--version"])),
+        (Missing::Promtool, works("promtool", &["--version"])),
     ];
     let missing = programs.into_iter().filter(|(_, works)| !works);
     missing.map(|(program, _)| program).collect()

@@ -7,6 +7,7 @@
 //! - [`stack`]: servers, simulated Discord and services put together.
 //! - [`collector`]: reads the exchange and compares what arrived with what was sent.
 //! - [`faults`]: the fault suite.
+//! - [`python`] and [`node`]: interpreters with packages of their own, for programs that are not ours.
 //!
 //! **Invariant:** nothing outlives its owner. Every child process is killed and reaped on drop, and where the system
 //! allows it the kernel kills it when this process dies by any other way.
@@ -20,8 +21,11 @@ pub mod faults;
 pub mod http;
 pub mod install;
 pub mod metrics;
+pub mod node;
 pub mod port;
 pub mod process;
+pub mod program;
+pub mod python;
 pub mod servers;
 pub mod stack;
 pub mod wait;

@@ -4,12 +4,6 @@
 
 #[path = "clients/bot.rs"]
 mod bot;
-#[path = "clients/node.rs"]
-mod node;
-#[path = "clients/program.rs"]
-mod program;
-#[path = "clients/python.rs"]
-mod python;
 #[path = "clients/spectacles.rs"]
 mod spectacles;
 
@@ -18,12 +12,12 @@ use std::time::Duration;
 
 use discord_sim::{Load, Mix};
 use serde_json::{Value, json};
+use testbed::node::Node;
+use testbed::python::Python;
 use testbed::servers::{Persistence, Servers};
 use testbed::stack::{Options, Stack};
 
 use bot::Bot;
-use node::Node;
-use python::Python;
 use spectacles::{Client, EXCHANGE, Numbers, SUBGROUP};
 
 const LIMIT: Duration = Duration::from_secs(60);

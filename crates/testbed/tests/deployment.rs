@@ -1,11 +1,6 @@
-//! The Kubernetes manifests: rendered, valid, and in agreement with the services.
+//! What is deployed around the services: the Kubernetes manifests and Prometheus's rules.
 
 #![allow(clippy::unwrap_used)]
-
-#[path = "clients/program.rs"]
-mod program;
-#[path = "clients/python.rs"]
-mod python;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,10 +9,12 @@ use std::{
 };
 
 use serde_json::Value;
-use testbed::binaries::workspace;
-
-use program::{INSTALL_LIMIT, run};
-use python::Python;
+use testbed::{
+    binaries::workspace,
+    program::{INSTALL_LIMIT, run},
+    python::Python,
+};
+use tokio::process::Command;
 
 /// What is applied by itself, below `deploy/kubernetes`.
 const FOLDERS: [&str; 6] = [
@@ -192,5 +189,44 @@ fn restricted(service: &str, pod: &Value) {
             container["resources"]["limits"]["memory"].is_string(),
             "{service}"
         );
+    }
+}
+
+/// The rules are right, and each alert fires where it should.
+#[tokio::test]
+async fn alerts_pass_their_own_tests() {
+    let folder = workspace().join("deploy/observability");
+    for args in [
+        ["check", "config", "prometheus.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ] {
+        let mut promtool = Command::new("promtool");
+        promtool.args(args).current_dir(&folder);
+        let output = run(&mut promtool, INSTALL_LIMIT).await;
+        let output = output.expect("promtool (of Debian's package prometheus)");
+        let printed = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&printed)
+        );
+    }
+}
+
+/// Every alert has a test that has it fire, and says what to do.
+#[test]
+fn every_alert_is_tested_and_explained() {
+    let folder = workspace().join("deploy/observability");
+    let rules = fs::read_to_string(folder.join("alerts.yml")).unwrap();
+    let tests = fs::read_to_string(folder.join("alerts_test.yml")).unwrap();
+    let alerts: Vec<_> = rules.split("- alert: ").skip(1).collect();
+    assert!(!alerts.is_empty());
+    for alert in alerts {
+        let name = alert.lines().next().unwrap();
+        let fires = format!("labels: 'ALERTS{{alertname=\"{name}\"");
+        assert!(tests.contains(&fires), "no test has {name} fire");
+        for part in ["severity:", "summary:", "action:"] {
+            assert!(alert.contains(part), "{name} has no {part}");
+        }
     }
 }

@@ -37,7 +37,7 @@ pub(crate) fn ensure(needed: &[Missing], plain: bool) -> Result<()> {
 
 fn missing(needed: &[Missing]) -> Vec<Missing> {
     let mut missing = install::missing();
-    missing.extend(install::missing_for_clients());
+    missing.extend(install::missing_for_tests());
     if install::on_path("debootstrap").is_none() {
         missing.push(Missing::Debootstrap);
     }

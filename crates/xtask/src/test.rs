@@ -49,6 +49,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
         Missing::Python,
         Missing::Node,
         Missing::Npm,
+        Missing::Promtool,
     ];
     // The fault suite needs the servers alone.
     let needed = if args.only_faults {

@@ -14,7 +14,7 @@ const ADVICE: &str = "needed are python3 with venv or pip (on Debian or Ubuntu: 
 
 /// A Python that finds the packages.
 #[derive(Debug)]
-pub(crate) struct Python {
+pub struct Python {
     program: PathBuf,
     /// Where the packages are, if the program doesn't know.
     path: Option<PathBuf>,
@@ -23,7 +23,11 @@ pub(crate) struct Python {
 impl Python {
     /// Makes a virtual environment in `dir` with the packages of a requirements file; where Python can't make one, a plain
     /// folder.
-    pub(crate) async fn with_packages(dir: &Path, requirements: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If the packages can't be installed: the message says what is needed.
+    pub async fn with_packages(dir: &Path, requirements: &Path) -> Result<Self> {
         let venv = dir.join("venv");
         let python = PathBuf::from("python3");
         let make = ["-m".as_ref(), "venv".as_ref(), venv.as_os_str()];
@@ -60,7 +64,11 @@ impl Python {
     }
 
     /// Runs a program; returns what it printed.
-    pub(crate) async fn run(
+    ///
+    /// # Errors
+    ///
+    /// If it fails or takes longer than `limit`; the message is its error output.
+    pub async fn run(
         &self,
         script: &Path,
         env: &[(&str, String)],
@@ -76,7 +84,8 @@ impl Python {
     }
 
     /// A command that runs a script.
-    pub(crate) fn command(&self, script: &Path) -> Command {
+    #[must_use]
+    pub fn command(&self, script: &Path) -> Command {
         let mut command = Command::new(&self.program);
         command.arg(script);
         if let Some(path) = &self.path {

@@ -13,14 +13,18 @@ const ADVICE: &str = "needed are node and npm (on Debian or Ubuntu: `apt-get ins
 
 /// A Node that finds the packages.
 #[derive(Debug)]
-pub(crate) struct Node {
+pub struct Node {
     packages: PathBuf,
 }
 
 impl Node {
     /// Installs into `dir` what the `package-lock.json` in `manifest` names, as it is published: no scripts are run, and
     /// nothing optional is built.
-    pub(crate) async fn with_packages(dir: &Path, manifest: &Path) -> Result<Self> {
+    ///
+    /// # Errors
+    ///
+    /// If the packages can't be installed: the message says what is needed.
+    pub async fn with_packages(dir: &Path, manifest: &Path) -> Result<Self> {
         for name in ["package.json", "package-lock.json"] {
             std::fs::copy(manifest.join(name), dir.join(name))?;
         }
@@ -40,7 +44,8 @@ impl Node {
     }
 
     /// A command that runs a script.
-    pub(crate) fn command(&self, script: &Path) -> Command {
+    #[must_use]
+    pub fn command(&self, script: &Path) -> Command {
         let mut command = Command::new("node");
         command.arg(script).env("NODE_PATH", &self.packages);
         command

@@ -7,10 +7,14 @@ use anyhow::{Context, Result};
 use tokio::process::Command;
 
 /// Longest time to download and install packages.
-pub(crate) const INSTALL_LIMIT: Duration = Duration::from_secs(300);
+pub const INSTALL_LIMIT: Duration = Duration::from_secs(300);
 
 /// Runs it to its end.
-pub(crate) async fn run(command: &mut Command, limit: Duration) -> Result<Output> {
+///
+/// # Errors
+///
+/// If it can't be started, or takes longer than `limit`.
+pub async fn run(command: &mut Command, limit: Duration) -> Result<Output> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(limit, output).await;
     output.context("it doesn't end")?.context("can't start it")
