@@ -5,15 +5,15 @@ use std::collections::HashSet;
 use dispatch_proto::{codec::Encoding, rabbit::EVENTS_EXCHANGE};
 use dispatch_service::{
     amqp::AmqpLink,
-    discord::ApiUrl,
+    discord::{ApiUrl, Token},
     redis_link::RedisLink,
     settings::{
         Reader,
         catalogue::{
-            BOT_TOKEN, CACHE_LAYOUT, DEFAULT_QUEUE, EVENTS, LOG_GUILD_CHANNEL, PARTITIONS,
-            REDIS_MESSAGES_URL, SPECTACLES_ENCODING, SPECTACLES_EXCHANGE, STATE_EMOJI,
-            STATE_ENABLED, STATE_MEMBER, STATE_MEMBER_TTL, STATE_MESSAGE, STATE_MESSAGE_TTL,
-            STATE_OLD, STATE_PRESENCE, STATE_VOICE,
+            CACHE_LAYOUT, DEFAULT_QUEUE, EVENTS, LOG_GUILD_CHANNEL, PARTITIONS, REDIS_MESSAGES_URL,
+            SPECTACLES_ENCODING, SPECTACLES_EXCHANGE, STATE_EMOJI, STATE_ENABLED, STATE_MEMBER,
+            STATE_MEMBER_TTL, STATE_MESSAGE, STATE_MESSAGE_TTL, STATE_OLD, STATE_PRESENCE,
+            STATE_VOICE,
         },
     },
     topology::QueueType,
@@ -63,7 +63,7 @@ pub struct GuildLogConfig {
     /// The channel.
     pub channel: Id<ChannelMarker>,
     /// The bot's token.
-    pub token: String,
+    pub token: Token,
     /// Discord's API.
     pub api: ApiUrl,
 }
@@ -135,11 +135,11 @@ fn read_state(reader: &mut Reader) -> Settings {
 
 fn read_guild_log(reader: &mut Reader) -> Option<GuildLogConfig> {
     let channel = reader.optional_parsed(&LOG_GUILD_CHANNEL)?;
-    let token = reader.required(&BOT_TOKEN);
+    let token = Token::read(reader);
     let api = ApiUrl::read(reader)?;
     Some(GuildLogConfig {
         channel,
-        token,
+        token: token?,
         api,
     })
 }

@@ -1,30 +1,23 @@
-//! Discord's REST API, and the channels that are told there what happens.
+//! Discord's REST API: one client for all that asks there, when to ask again, and the channels that are told what happens.
 
-use std::sync::Arc;
+pub mod answer;
+mod channel;
+mod client;
 
-use tokio::sync::mpsc;
-use twilight_http::Client;
-use twilight_model::{
-    channel::message::Embed,
-    id::{Id, marker::ChannelMarker},
-    util::Timestamp,
+use std::fmt;
+
+use crate::settings::{
+    Reader,
+    catalogue::{BOT_TOKEN, DISCORD_API_URL},
 };
 
-use crate::settings::{Reader, catalogue::DISCORD_API_URL};
+pub use answer::{Failure, GatewayBot, Retry, StartLimit};
+pub use channel::{ChannelLog, Entry};
+pub use client::Client;
 
-/// Host that the client uses by itself.
-const DISCORD: &str = "discord.com";
-/// Entries that may wait for Discord; more than a start of many shards brings at once is not worth reading.
-const WAITING: usize = 256;
-
-/// Host of the REST API.
+/// Where the REST API is: a URL without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiUrl {
-    /// Host with port and path, without a scheme.
-    host: String,
-    /// `http` rather than `https`.
-    plain: bool,
-}
+pub struct ApiUrl(String);
 
 impl ApiUrl {
     /// Reads `DISCORD_API_URL`; `None` if it is wrong (then it is reported).
@@ -33,93 +26,52 @@ impl ApiUrl {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let (host, plain) = match (text.strip_prefix("http://"), text.strip_prefix("https://")) {
-            (Some(host), _) => (host, true),
-            (_, Some(host)) => (host, false),
-            _ => return None,
+        let base = text.trim_end_matches('/');
+        let host = base
+            .strip_prefix("http://")
+            .or(base.strip_prefix("https://"))?;
+        (!host.is_empty()).then(|| Self(base.to_owned()))
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The bot's token, which no log shows.
+#[derive(Clone)]
+pub struct Token(String);
+
+impl Token {
+    /// Reads `BOT_TOKEN`; `None` if it is missing or wrong (then it is reported, masked).
+    pub fn read(reader: &mut Reader) -> Option<Self> {
+        match reader.required(&BOT_TOKEN).as_str() {
+            "" => None,
+            _ => reader.checked(&BOT_TOKEN, Self::parse),
+        }
+    }
+
+    /// White space around it and a leading `Bot `, as it stands in an `Authorization` header, come along when a token is copied.
+    fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        let bare = match text.split_once(char::is_whitespace) {
+            Some((scheme, rest)) if scheme.eq_ignore_ascii_case("bot") => rest.trim_start(),
+            _ => text,
         };
-        let host = host.trim_end_matches('/');
-        (!host.is_empty()).then(|| Self {
-            host: host.to_owned(),
-            plain,
-        })
+        let fits = !bare.is_empty() && bare.bytes().all(|byte| byte.is_ascii_graphic());
+        fits.then(|| Self(bare.to_owned()))
     }
 
-    /// A client for the bot with this token.
+    /// The token, without a scheme.
     #[must_use]
-    pub fn client(&self, token: String) -> Client {
-        let builder = Client::builder().token(token);
-        if self.host == DISCORD && !self.plain {
-            builder.build()
-        } else {
-            builder.proxy(self.host.clone(), self.plain).build()
-        }
+    pub fn reveal(&self) -> &str {
+        &self.0
     }
 }
 
-/// A channel on Discord that is told what happens. Never in the way: posting is a task of its own, and what doesn't fit its queue
-/// is dropped.
-#[derive(Clone, Debug)]
-pub struct ChannelLog {
-    entries: mpsc::Sender<Entry>,
-}
-
-/// What is told, as one embed.
-#[derive(Clone, Debug, Default)]
-pub struct Entry {
-    /// Title.
-    pub title: String,
-    /// Text below it.
-    pub description: Option<String>,
-    /// Colour of its edge, as 0xRRGGBB.
-    pub colour: u32,
-    /// When it happened.
-    pub at: Option<Timestamp>,
-}
-
-impl ChannelLog {
-    /// Begins to post to `channel`, on the current runtime.
-    #[must_use]
-    pub fn start(client: Arc<Client>, channel: Id<ChannelMarker>) -> Self {
-        let (entries, waiting) = mpsc::channel(WAITING);
-        tokio::spawn(post(client, channel, waiting));
-        Self { entries }
-    }
-
-    /// Has an entry posted; `false` if too many are waiting.
-    #[must_use]
-    pub fn tell(&self, entry: Entry) -> bool {
-        self.entries.try_send(entry).is_ok()
-    }
-}
-
-async fn post(client: Arc<Client>, channel: Id<ChannelMarker>, mut waiting: mpsc::Receiver<Entry>) {
-    while let Some(entry) = waiting.recv().await {
-        let embed = entry.embed();
-        if let Err(error) = client.create_message(channel).embeds(&[embed]).await {
-            tracing::warn!(%error, %channel, "cannot post to the log channel");
-        }
-    }
-}
-
-impl Entry {
-    fn embed(self) -> Embed {
-        Embed {
-            author: None,
-            color: Some(self.colour),
-            description: self.description,
-            fields: Vec::new(),
-            flags: None,
-            footer: None,
-            image: None,
-            kind: "rich".to_owned(),
-            provider: None,
-            thumbnail: None,
-            timestamp: self.at,
-            title: Some(self.title),
-            url: None,
-            video: None,
-        }
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("***")
     }
 }
 
@@ -129,11 +81,48 @@ mod tests {
 
     #[test]
     fn an_api_is_a_host_with_a_scheme() {
-        let api = ApiUrl::parse("http://127.0.0.1:8/").unwrap();
-        assert_eq!((api.host.as_str(), api.plain), ("127.0.0.1:8", true));
-        let api = ApiUrl::parse(DISCORD_API_URL.default).unwrap();
-        assert_eq!((api.host.as_str(), api.plain), (DISCORD, false));
-        assert_eq!(ApiUrl::parse("discord.com"), None);
-        assert_eq!(ApiUrl::parse("https://"), None);
+        let parse = |text| ApiUrl::parse(text).map(|api| api.0);
+        assert_eq!(
+            parse("http://127.0.0.1:8/").as_deref(),
+            Some("http://127.0.0.1:8")
+        );
+        assert_eq!(
+            parse(DISCORD_API_URL.default).as_deref(),
+            Some("https://discord.com")
+        );
+        assert_eq!(parse("discord.com"), None);
+        assert_eq!(parse("https://"), None);
+    }
+
+    #[test]
+    fn a_token_is_trimmed_and_holds_no_spaces() {
+        let parse = |text| Token::parse(text).map(|token| token.0);
+        for text in [
+            "MT.a_b-c",
+            " MT.a_b-c\r\n",
+            "Bot MT.a_b-c",
+            "bot\tMT.a_b-c ",
+            "\u{a0}Bot  MT.a_b-c",
+        ] {
+            assert_eq!(parse(text).as_deref(), Some("MT.a_b-c"), "{text:?}");
+        }
+        for text in [
+            "",
+            "  ",
+            "MT.a b",
+            "MT.a\nb",
+            "MT.a\0b",
+            "Bearer MT.a",
+            "MT.a\u{200b}",
+            "MT.\u{7f}a",
+        ] {
+            assert_eq!(parse(text), None, "{text:?}");
+        }
+        let mut reader = Reader::of([("BOT_TOKEN", "hun ter2")]);
+        assert!(Token::read(&mut reader).is_none());
+        let message = reader.finish().unwrap_err().to_string();
+        assert!(message.contains("BOT_TOKEN=\"***\""), "{message}");
+        let token = Token::parse("hunter2").unwrap();
+        assert!(!format!("{token:?}").contains("hunter2"));
     }
 }

@@ -1,17 +1,17 @@
 //! The settings of gateway-ingest.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use dispatch_service::{
     amqp::AmqpLink,
-    discord::ApiUrl,
+    discord::{ApiUrl, Token},
     redis_link::RedisLink,
     settings::{
         Reader,
         catalogue::{
-            ACTIVITY_NAME, ACTIVITY_TYPE, BOT_TOKEN, BUFFER_BYTES, CLUSTERS, COMMAND_TTL,
-            DISCORD_GATEWAY_URL, INTENTS, LARGE_THRESHOLD, LOG_CHANNEL, PARTITIONS, RESUME,
-            SHARDS_CONCURRENCY, SHARDS_END, SHARDS_START, SHARDS_TOTAL, SHARDS_WAIT, STATUS,
+            ACTIVITY_NAME, ACTIVITY_TYPE, BUFFER_BYTES, CLUSTERS, COMMAND_TTL, DISCORD_GATEWAY_URL,
+            INTENTS, LARGE_THRESHOLD, LOG_CHANNEL, PARTITIONS, RESUME, SHARDS_CONCURRENCY,
+            SHARDS_END, SHARDS_START, SHARDS_TOTAL, SHARDS_WAIT, STATUS,
         },
     },
     topology::QueueType,
@@ -71,16 +71,6 @@ pub(crate) struct ShardsConfig {
     pub(crate) wait: Duration,
 }
 
-/// A secret that no log shows.
-#[derive(Clone)]
-pub(crate) struct Token(pub(crate) String);
-
-impl fmt::Debug for Token {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("***")
-    }
-}
-
 impl Config {
     /// Reads the settings; `None` if one is wrong, which `reader` then reports.
     pub fn read(reader: &mut Reader) -> Option<Self> {
@@ -114,7 +104,7 @@ impl Config {
 }
 
 fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
-    let token = reader.required(&BOT_TOKEN);
+    let token = Token::read(reader);
     let api = ApiUrl::read(reader);
     let gateway_url = match reader.optional(&DISCORD_GATEWAY_URL) {
         Some(_) => reader.checked(&DISCORD_GATEWAY_URL, gateway_url),
@@ -124,7 +114,7 @@ fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
     let large_threshold = reader.number(&LARGE_THRESHOLD, 50..=250);
     let presence = presence(reader);
     Some(DiscordConfig {
-        token: Token(token),
+        token: token?,
         api: api?,
         gateway_url,
         intents,

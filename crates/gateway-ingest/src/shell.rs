@@ -19,6 +19,7 @@ use std::{
 };
 
 use dispatch_service::{
+    discord::{Client, GatewayBot, StartLimit},
     health::{Condition, Health},
     start::Surroundings,
 };
@@ -28,7 +29,6 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Config as ShardConfig, ConfigBuilder};
-use twilight_model::gateway::{SessionStartLimit, connection_info::BotConnectionInfo};
 
 use crate::{
     config::Config,
@@ -76,7 +76,10 @@ pub(crate) async fn run(
     if config.clusters {
         tracing::debug!("CLUSTERS has no effect: shards are tasks of one process");
     }
-    let client = Arc::new(config.discord.api.client(config.discord.token.0.clone()));
+    let client = Arc::new(Client::new(
+        config.discord.api.clone(),
+        config.discord.token.clone(),
+    ));
     let redis = config.redis.manager()?;
     // The manager would hide for long that Redis was never there.
     if config
@@ -95,7 +98,7 @@ pub(crate) async fn run(
     let Some(inherited) = stop.run_until_cancelled(store::started(&redis)).await else {
         return Ok(());
     };
-    announce(&info.session_start_limit, total, shards.clone());
+    announce(&info.limit, total, shards.clone());
 
     let topology = Topology {
         partitions: config.partitions,
@@ -215,12 +218,12 @@ impl Links {
     }
 }
 
-fn gateway(config: &Config, info: BotConnectionInfo) -> ShardConfig<IdentifyQueue> {
-    let limit = &info.session_start_limit;
-    let concurrency = buckets(u32::from(limit.max_concurrency), config.shards.concurrency);
+fn gateway(config: &Config, info: GatewayBot) -> ShardConfig<IdentifyQueue> {
+    let limit = &info.limit;
+    let concurrency = buckets(limit.max_concurrency, config.shards.concurrency);
     let discord = &config.discord;
     let url = discord.gateway_url.clone().unwrap_or(info.url);
-    ConfigBuilder::new(discord.token.0.clone(), discord.intents)
+    ConfigBuilder::new(discord.token.reveal().to_owned(), discord.intents)
         .large_threshold(discord.large_threshold)
         .presence(discord.presence.clone())
         .proxy_url(url.trim_end_matches('/').to_owned())
@@ -228,7 +231,7 @@ fn gateway(config: &Config, info: BotConnectionInfo) -> ShardConfig<IdentifyQueu
         .build()
 }
 
-fn announce(limit: &SessionStartLimit, total: u32, shards: impl Iterator<Item = u32>) {
+fn announce(limit: &StartLimit, total: u32, shards: impl Iterator<Item = u32>) {
     tracing::info!(
         total,
         shards = shards.count(),

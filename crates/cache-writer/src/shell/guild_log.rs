@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use dispatch_service::discord::{ChannelLog, Entry};
+use dispatch_service::discord::{ChannelLog, Client, Entry};
 
 use crate::config::GuildLogConfig;
 
@@ -17,7 +17,7 @@ pub(super) struct GuildLog(ChannelLog);
 impl GuildLog {
     /// Starts the log.
     pub(super) fn start(config: &GuildLogConfig) -> Self {
-        let client = Arc::new(config.api.client(config.token.clone()));
+        let client = Arc::new(Client::new(config.api.clone(), config.token.clone()));
         Self(ChannelLog::start(client, config.channel))
     }
 

@@ -34,7 +34,7 @@ macro_rules! settings {
 }
 
 settings! {
-    BOT_TOKEN = "", "the bot's token", secret;
+    BOT_TOKEN = "", "the bot's token, without spaces or control characters", secret;
     SHARDS_START = "0", "the first shard of this process, a number";
     SHARDS_END = "", "the last shard of this process (inclusive), a number below SHARDS_TOTAL; empty for the last";
     SHARDS_TOTAL = "auto", "the number of shards, or `auto` to ask Discord";

@@ -1,9 +1,7 @@
-//! Discord's REST API.
+//! What Discord's REST API is asked for.
 
-use dispatch_service::backoff::Backoff;
+use dispatch_service::discord::{Client, Failure, GatewayBot, Retry};
 use tokio_util::sync::CancellationToken;
-use twilight_http::{Client, Error, error::ErrorType};
-use twilight_model::gateway::connection_info::BotConnectionInfo;
 
 use crate::error::IngestError;
 
@@ -15,44 +13,26 @@ use crate::error::IngestError;
 pub(crate) async fn gateway(
     client: &Client,
     stop: &CancellationToken,
-) -> Result<Option<BotConnectionInfo>, IngestError> {
-    let mut backoff = Backoff::default();
+) -> Result<Option<GatewayBot>, IngestError> {
+    let mut retry = Retry::default();
     loop {
-        let Some(answer) = stop.run_until_cancelled(ask(client)).await else {
+        let Some(answer) = stop.run_until_cancelled(client.gateway_bot()).await else {
             return Ok(None);
         };
-        let problem = match answer {
+        let failure = match answer {
             Ok(info) => return Ok(Some(info)),
-            Err(Refusal::Token(status)) => return Err(IngestError::Unauthorized(status)),
-            Err(Refusal::Other(problem)) => problem,
+            Err(Failure::Token(status)) => return Err(IngestError::Unauthorized(status)),
+            Err(failure) => failure,
         };
-        let delay = backoff.next_delay();
+        let pause = retry.pause(&failure, fastrand::f64());
         tracing::warn!(
-            problem,
-            retry_in_ms = delay.as_millis(),
+            %failure,
+            retry_in_s = pause.as_secs_f64(),
             "cannot ask discord for its gateway"
         );
-        stop.run_until_cancelled(tokio::time::sleep(delay)).await;
-    }
-}
-
-enum Refusal {
-    Token(u16),
-    Other(String),
-}
-
-async fn ask(client: &Client) -> Result<BotConnectionInfo, Refusal> {
-    let response = client.gateway().authed().await.map_err(refusal)?;
-    let info = response.model().await;
-    info.map_err(|error| Refusal::Other(error.to_string()))
-}
-
-fn refusal(error: Error) -> Refusal {
-    match error.kind() {
-        ErrorType::Unauthorized => Refusal::Token(401),
-        ErrorType::Response { status, .. } if matches!(status.get(), 401 | 403) => {
-            Refusal::Token(status.get())
+        let paused = stop.run_until_cancelled(tokio::time::sleep(pause)).await;
+        if paused.is_none() {
+            return Ok(None);
         }
-        _ => Refusal::Other(format!("{error}")),
     }
 }

@@ -8,12 +8,12 @@ use std::{
     time::Duration,
 };
 
+use dispatch_service::discord::StartLimit;
 use tokio::{
     sync::{Mutex, oneshot},
     time::{Instant, sleep_until},
 };
 use twilight_gateway::queue::Queue;
-use twilight_model::gateway::SessionStartLimit;
 
 /// Time until the limit is whole again, counted from its first use.
 const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
@@ -42,11 +42,11 @@ struct Limit {
 }
 
 impl IdentifyQueue {
-    pub(crate) fn new(buckets: u32, wait: Duration, limit: &SessionStartLimit) -> Self {
+    pub(crate) fn new(buckets: u32, wait: Duration, limit: &StartLimit) -> Self {
         let limit = Limit {
             remaining: limit.remaining,
             total: limit.total.max(1),
-            resets_at: Instant::now() + Duration::from_millis(limit.reset_after),
+            resets_at: Instant::now() + limit.reset_after,
         };
         Self {
             buckets: (0..buckets.max(1)).map(|_| Mutex::default()).collect(),
@@ -116,11 +116,11 @@ impl Queue for IdentifyQueue {
 mod tests {
     use super::*;
 
-    fn limit(remaining: u32, reset_after: u64) -> SessionStartLimit {
-        SessionStartLimit {
+    fn limit(remaining: u32, reset_after: u64) -> StartLimit {
+        StartLimit {
             max_concurrency: 1,
             remaining,
-            reset_after,
+            reset_after: Duration::from_millis(reset_after),
             total: 1000,
         }
     }

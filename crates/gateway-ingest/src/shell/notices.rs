@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use dispatch_service::discord::{ChannelLog, Entry};
-use twilight_http::Client;
+use dispatch_service::discord::{ChannelLog, Client, Entry};
 use twilight_model::{
     id::{Id, marker::ChannelMarker},
     util::Timestamp,
