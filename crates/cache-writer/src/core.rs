@@ -28,3 +28,5 @@ mod rules;
 pub mod settings;
 pub mod snapshot;
 mod step;
+mod tally;
+mod totals;

@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use rand::Rng;
 use serde::Serialize;
 
-use crate::world::{Dispatch, Guild, World};
+use crate::world::{Dispatch, Guild, Member, Voice, World};
 
 mod application;
 mod channels;
@@ -119,6 +119,22 @@ pub(crate) enum Planned {
         user: u64,
     },
     Enter(Box<Guild>),
+    /// Who was removed leaves the call.
+    LeaveCall {
+        guild: u64,
+        member: Box<Member>,
+        voice: Voice,
+    },
+    /// Who was removed is seen no more.
+    GoOffline {
+        guild: u64,
+        user: u64,
+    },
+    /// A message has become the beginning of a thread.
+    ShowThread {
+        guild: u64,
+        message: u64,
+    },
 }
 
 /// How often an event is replaced by the one that prepares it before another is drawn.
@@ -168,6 +184,13 @@ impl World {
             Planned::ShowFace { guild, user } => self.show_face(guild, user),
             Planned::ShowRoles { guild, user } => self.show_roles(guild, user),
             Planned::Enter(guild) => Some(self.enter_guild(*guild)),
+            Planned::LeaveCall {
+                guild,
+                member,
+                voice,
+            } => Some(self.leave_call(guild, &member, &voice)),
+            Planned::GoOffline { guild, user } => Some(self.go_offline(guild, user)),
+            Planned::ShowThread { guild, message } => self.show_thread(guild, message),
         }
     }
 

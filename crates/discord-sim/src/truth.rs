@@ -16,6 +16,7 @@ mod entries;
 mod guilds;
 mod members;
 mod messages;
+mod reactions;
 
 use entries::{id, id_of, merge};
 
@@ -25,6 +26,8 @@ pub struct Truth {
     entries: BTreeMap<String, Value>,
     /// The session that the last READY began.
     session: Option<String>,
+    /// The shard that it named.
+    shard: u32,
 }
 
 /// The fields of a dispatch's `d`.
@@ -42,15 +45,14 @@ impl Truth {
         let fields = d.as_object()?;
         match t {
             "READY" => self.ready(session, fields),
-            "USER_UPDATE" => {
-                id_of(fields, "id")?;
-                self.change("bot_user".to_owned(), fields)
-            }
+            "USER_UPDATE" => self.user_update(fields),
             "GUILD_CREATE" => self.guild_create(fields),
             "GUILD_UPDATE" => self.guild_update(fields),
             "GUILD_DELETE" => self.guild_delete(fields),
-            "CHANNEL_CREATE" | "THREAD_CREATE" => self.channel_create(fields),
-            "CHANNEL_UPDATE" | "THREAD_UPDATE" => self.channel_update(fields),
+            "CHANNEL_CREATE" => self.channel_create(fields),
+            "CHANNEL_UPDATE" => self.channel_update(fields),
+            "THREAD_CREATE" => self.thread_create(fields),
+            "THREAD_UPDATE" => self.thread_update(fields),
             "CHANNEL_DELETE" => self.channel_delete(fields),
             "THREAD_DELETE" => self.thread_delete(fields),
             "CHANNEL_PINS_UPDATE" => self.channel_field(fields, "channel_id", "last_pin_timestamp"),
@@ -66,9 +68,7 @@ impl Truth {
             "GUILD_ROLE_DELETE" => self.child_delete("role", fields, "role_id"),
             "GUILD_EMOJIS_UPDATE" => self.list_update("emoji", fields, "emojis", "id"),
             "GUILD_STICKERS_UPDATE" => self.list_update("sticker", fields, "stickers", "id"),
-            "GUILD_SOUNDBOARD_SOUNDS_UPDATE" => {
-                self.list_update("soundboard_sound", fields, "soundboard_sounds", "sound_id")
-            }
+            "GUILD_SOUNDBOARD_SOUNDS_UPDATE" => self.sounds_update(fields),
             "SOUNDBOARD_SOUNDS" => {
                 self.list_update("soundboard_sound", fields, "soundboard_sounds", "sound_id");
                 None
@@ -100,6 +100,12 @@ impl Truth {
             "MESSAGE_UPDATE" => self.message_update(fields),
             "MESSAGE_DELETE" => self.message_delete(fields),
             "MESSAGE_DELETE_BULK" => self.message_delete_bulk(fields),
+            "MESSAGE_REACTION_ADD" => self.reaction(fields, 1),
+            "MESSAGE_REACTION_REMOVE" => self.reaction(fields, -1),
+            "MESSAGE_REACTION_REMOVE_ALL" => self.reactions_clear(fields),
+            "MESSAGE_REACTION_REMOVE_EMOJI" => self.reactions_clear_emoji(fields),
+            "MESSAGE_POLL_VOTE_ADD" => self.vote(fields, 1),
+            "MESSAGE_POLL_VOTE_REMOVE" => self.vote(fields, -1),
             _ => None,
         }
     }
@@ -127,9 +133,11 @@ impl Truth {
             .iter()
             .filter_map(|stub| id(stub.get("id")?))
             .collect();
+        let named = shard_in(d);
+        self.shard = named.map_or(0, |(shard, _)| shard);
         self.entries.insert("bot_user".to_owned(), user.clone());
         let is_new = self.session.replace(session.to_owned()).as_deref() != Some(session);
-        if is_new && let Some((shard, total)) = shard_in(d) {
+        if is_new && let Some((shard, total)) = named {
             for guild in self.guilds() {
                 if shard_of(guild, total) == shard && !listed.contains(&guild) {
                     self.purge_guild(guild);
@@ -145,6 +153,17 @@ impl Truth {
             }
         }
         None
+    }
+
+    /// Shard 0 tells of the bot's user; the others would tell what is known already.
+    fn user_update(&mut self, d: &Fields) -> Option<Value> {
+        id_of(d, "id").filter(|_| self.shard == 0)?;
+        self.change("bot_user".to_owned(), d)
+    }
+
+    /// The bot's user id, if a READY has told it.
+    fn bot(&self) -> Option<u64> {
+        self.entries.get("bot_user")?.get("id").and_then(id)
     }
 }
 

@@ -5,6 +5,7 @@
 //! float, as in most JSON readers; Discord sends none.
 
 mod etf;
+mod mend;
 mod msgpack;
 mod transcode;
 
@@ -99,12 +100,19 @@ impl Encoding {
     }
 }
 
-/// Writes JSON text in an encoding. For [`Encoding::Json`] the text itself, unchecked.
+/// Writes JSON text in an encoding. For [`Encoding::Json`] the text itself, unchecked. In the others
+/// half surrogates and what is nested more than [`MAX_DEPTH`] deep become U+FFFD, and numbers beyond
+/// a double the greatest one.
 ///
 /// # Errors
 ///
-/// If the text is not JSON or nested more than [`MAX_DEPTH`] deep.
+/// If the text is not JSON.
 pub fn encode(json: &str, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
+    // Rarely is there anything to mend, so it is looked for only where the text was refused.
+    strictly(json, encoding).or_else(|_| strictly(&mend::mend(json), encoding))
+}
+
+fn strictly(json: &str, encoding: Encoding) -> Result<Vec<u8>, EncodeError> {
     match encoding {
         Encoding::Json => Ok(json.as_bytes().to_vec()),
         Encoding::Etf => Ok(etf::encode(json)?),
@@ -179,12 +187,24 @@ mod tests {
     }
 
     #[test]
+    fn what_has_no_form_is_replaced_not_refused() {
+        let json = r#"{"\ud800":["a\udfffb",1e999,-1e999]}"#;
+        let expected =
+            r#"{"\ufffd":["a\ufffdb",1.7976931348623157e308,-1.7976931348623157e308]}"#;
+        let expected: Value = serde_json::from_str(expected).unwrap();
+        let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
+        for encoding in [Encoding::Etf, Encoding::MsgPack] {
+            let text = decode(&encode(json, encoding).unwrap(), encoding).unwrap();
+            assert_eq!(serde_json::from_str::<Value>(&text).unwrap(), expected);
+            let text = decode(&encode(&deep, encoding).unwrap(), encoding).unwrap();
+            assert_eq!(text.matches('[').count(), MAX_DEPTH, "{text}");
+            assert!(encode("{", encoding).is_err());
+        }
+    }
+
+    #[test]
     fn deep_nesting_is_refused_not_followed() {
         let deep = "[".repeat(200_000);
-        let closed = format!("{deep}{}", "]".repeat(200_000));
-        for encoding in [Encoding::Etf, Encoding::MsgPack] {
-            assert!(encode(&closed, encoding).is_err());
-        }
         assert!(decode(deep.as_bytes(), Encoding::Json).is_err());
         let lists = [108_u8, 0, 0, 0, 1].repeat(200_000);
         assert!(matches!(

@@ -7,11 +7,13 @@ use std::{
 
 use super::{
     entity::{Entity, Index},
+    event::Event,
     object::{Object, is_object, string},
     plan::{Note, Outcome, Write},
     settings::Settings,
     snapshot::Snapshot,
-    step::{Merging, Step},
+    step::{Merging, Step, Steps, Written},
+    totals::{self, Right},
 };
 
 /// The cache as it stands at a point of the batch: what was read, under what the events so far have
@@ -21,6 +23,8 @@ pub(super) struct State<'e> {
     settings: &'e Settings,
     /// None: deleted.
     written: HashMap<Entity, Option<Cow<'e, str>>>,
+    /// Whether the event that is being applied has an `old`.
+    tells_old: bool,
 }
 
 impl<'e> State<'e> {
@@ -29,15 +33,33 @@ impl<'e> State<'e> {
             snapshot,
             settings,
             written: HashMap::new(),
+            tells_old: settings.old,
         }
     }
 
-    /// Applies a step of an event and adds to its outcome.
-    pub(super) fn apply(&mut self, step: &'e Step<'_>, outcome: &mut Outcome) {
-        if step
-            .family()
-            .is_some_and(|family| !self.settings.keeps(family))
-        {
+    /// Applies the steps of an event.
+    pub(super) fn apply(&mut self, event: &Event<'_>, steps: &'e Steps<'_>) -> Outcome {
+        let mut outcome = Outcome {
+            skipped: steps.skipped,
+            ..Outcome::default()
+        };
+        if let Some(guild) = steps.scope.guild() {
+            let total = totals::entity(guild);
+            match totals::right(self.current(total), event.origin(), steps.takes_guild) {
+                Right::Writes => {}
+                Right::Takes => self.put(total, Cow::Owned(totals::note(event.origin()))),
+                Right::Nothing => return outcome,
+            }
+        }
+        self.tells_old = self.settings.old || steps.always_old;
+        for step in &steps.steps {
+            self.step(step, &mut outcome);
+        }
+        outcome
+    }
+
+    fn step(&mut self, step: &'e Step<'_>, outcome: &mut Outcome) {
+        if step.target().is_some_and(|written| !self.keeps(written)) {
             return;
         }
         match step {
@@ -59,6 +81,20 @@ impl<'e> State<'e> {
             } => {
                 outcome.old = self.merge(*entity, patch, whole.as_deref(), *mode);
             }
+            Step::StoreKeeping {
+                entity,
+                object,
+                value,
+                field,
+            } => {
+                let cached = self.object(*entity).filter(|_| object.raw(field).is_none());
+                let kept = cached.and_then(|cached| cached.raw(field));
+                let value = match (kept, Object::parse(value)) {
+                    (Some(kept), Some(object)) => Cow::Owned(object.with_field(field, kept)),
+                    _ => Cow::Borrowed(value.as_ref()),
+                };
+                self.put(*entity, value);
+            }
             Step::SetField {
                 entity,
                 field,
@@ -76,7 +112,7 @@ impl<'e> State<'e> {
                 if *old {
                     outcome.old = self.old(*entity);
                 }
-                if unless.is_none_or(|member| !self.is_cached(member)) {
+                if !unless.iter().any(|entity| self.is_cached(*entity)) {
                     self.adjust(*entity, field, *up);
                 }
             }
@@ -85,7 +121,28 @@ impl<'e> State<'e> {
                 self.delete(*entity);
             }
             Step::Discard { entity } => self.delete(*entity),
-            Step::RemoveAll { entities } => outcome.old = self.remove_all(entities),
+            Step::RemoveAll { entities, .. } => outcome.old = self.remove_all(entities),
+            Step::MergeAll { children, .. } => outcome.old = self.merge_all(children),
+            Step::Newest { channel, id, types } => self.newest(*channel, *id, *types),
+            Step::ThreadMembers {
+                thread,
+                count,
+                added,
+                removed,
+            } => {
+                outcome.old = self.old(*thread);
+                self.thread_members(*thread, count.as_deref(), added, removed);
+            }
+            Step::Count { message, tally } => {
+                outcome.old = self.old(*message);
+                let bot = self.bot();
+                let counted = self
+                    .object(*message)
+                    .and_then(|message| tally.count(&message, bot));
+                if let Some(counted) = counted {
+                    self.put(*message, Cow::Owned(counted));
+                }
+            }
             Step::ReplaceSet {
                 guild,
                 family,
@@ -153,13 +210,19 @@ impl<'e> State<'e> {
             {
                 Cow::Borrowed(whole)
             }
+            (Some(base), Some(whole)) if mode == Merging::Message => {
+                match with_poll_results(base, patch) {
+                    Some(kept) => Cow::Owned(kept),
+                    None => Cow::Borrowed(whole),
+                }
+            }
             (Some(base), _) => {
                 let deep = (mode == Merging::FieldsAndUser).then_some("user");
                 Cow::Owned(base.merged(patch, deep))
             }
         };
         let old = base
-            .filter(|_| self.settings.old)
+            .filter(|_| self.tells_old)
             .map(|base| base.text.to_owned());
         self.put(entity, value);
         old
@@ -167,7 +230,7 @@ impl<'e> State<'e> {
 
     fn set_field(&mut self, entity: Entity, field: &str, value: Option<&str>) -> Option<String> {
         let base = self.object(entity)?;
-        let old = self.settings.old.then(|| base.text.to_owned());
+        let old = self.tells_old.then(|| base.text.to_owned());
         if let Some(changed) = value.map(|value| base.with_field(field, value)) {
             self.put(entity, Cow::Owned(changed));
         }
@@ -207,19 +270,91 @@ impl<'e> State<'e> {
         }
     }
 
-    /// Removes the entities; the array of those that were cached, none if none was.
+    /// Removes the entities; the array of those that were cached.
     fn remove_all(&mut self, entities: &[Entity]) -> Option<String> {
-        let mut array = String::from("[");
+        let mut before = Vec::new();
         for entity in entities {
-            if let Some(text) = self.old(*entity) {
-                if array.len() > 1 {
-                    array.push(',');
-                }
-                array.push_str(&text);
-            }
+            before.extend(self.old(*entity));
             self.delete(*entity);
         }
-        (array.len() > 1).then(|| array + "]")
+        self.array(&before)
+    }
+
+    /// Merges each over what is cached, or stores it; the array of those that were cached.
+    fn merge_all(&mut self, children: &'e [(Entity, Object<'_>, Cow<'_, str>)]) -> Option<String> {
+        let mut before = Vec::new();
+        for (entity, patch, whole) in children {
+            before.extend(self.merge(*entity, patch, Some(whole), Merging::Fields));
+        }
+        self.array(&before)
+    }
+
+    /// An empty array is an `old` too: there was nothing.
+    fn array(&self, before: &[String]) -> Option<String> {
+        self.tells_old.then(|| format!("[{}]", before.join(",")))
+    }
+
+    fn newest(&mut self, channel: Entity, id: u64, types: Option<&[u64]>) {
+        let moved = self.object(channel).and_then(|cached| {
+            let is_of_type = types.is_none_or(|types| {
+                let is = cached.number("type");
+                is.is_some_and(|is| types.contains(&is))
+            });
+            // The Spectacles layout finds guild channels by their id alone.
+            let is_private = cached.value("guild_id").is_none();
+            let is_it = channel.guild().is_some() || is_private;
+            let before = cached.optional_id("last_message_id").ok().flatten();
+            (is_of_type && is_it && before.is_none_or(|before| before < id))
+                .then(|| cached.with_field("last_message_id", &format!("\"{id}\"")))
+        });
+        if let Some(moved) = moved {
+            self.put(channel, Cow::Owned(moved));
+        }
+    }
+
+    fn thread_members(
+        &mut self,
+        thread: Entity,
+        count: Option<&str>,
+        added: &[(u64, String)],
+        removed: &[u64],
+    ) {
+        let bot = self.bot();
+        let is_bot = |user: u64| bot == Some(user);
+        let Some(mut text) = self.current(thread).map(str::to_owned) else {
+            return;
+        };
+        let mut set = |change: &dyn Fn(&Object<'_>) -> String| {
+            if let Some(changed) = Object::parse(&text).map(|thread| change(&thread)) {
+                text = changed;
+            }
+        };
+        if let Some(count) = count {
+            set(&|thread| thread.with_field("member_count", count));
+        }
+        if let Some((_, member)) = added.iter().rfind(|(user, _)| is_bot(*user)) {
+            set(&|thread| thread.with_field("member", member));
+        }
+        if removed.iter().any(|user| is_bot(*user)) {
+            set(&|thread| thread.without_field("member"));
+        }
+        self.put(thread, Cow::Owned(text));
+    }
+
+    /// The bot's user id, if it is known.
+    fn bot(&self) -> Option<u64> {
+        bot_of(self.current(Entity::BotUser)?)
+    }
+
+    /// Whether what is written is kept: its family is switched on, or it is the bot's own member.
+    fn keeps(&self, written: Written) -> bool {
+        self.settings.keeps(written.family())
+            || match written {
+                Written::One(Entity::Member { user, .. }) => {
+                    self.settings.enabled && self.bot() == Some(user)
+                }
+                _ => false,
+            }
     }
 
     fn put(&mut self, entity: Entity, value: Cow<'e, str>) {
@@ -249,12 +384,11 @@ impl<'e> State<'e> {
     }
 
     fn is_cached(&self, entity: Entity) -> bool {
-        self.settings.keeps(entity.family()) && self.current(entity).is_some()
+        self.keeps(Written::One(entity)) && self.current(entity).is_some()
     }
 
     fn old(&self, entity: Entity) -> Option<String> {
-        self.settings
-            .old
+        self.tells_old
             .then(|| self.current(entity).map(str::to_owned))
             .flatten()
     }
@@ -273,6 +407,20 @@ impl<'e> State<'e> {
         }
         ids
     }
+}
+
+/// The id in the text of the bot's user.
+pub(super) fn bot_of(user: &str) -> Option<u64> {
+    Object::parse(user)?.id("id").ok()
+}
+
+/// A whole message whose poll lacks results that the cached one has, with these.
+fn with_poll_results(cached: &Object<'_>, message: &Object<'_>) -> Option<String> {
+    let (before, poll) = (cached.nested("poll").ok()?, message.nested("poll").ok()?);
+    let results = before
+        .value("results")
+        .filter(|_| poll.value("results").is_none())?;
+    Some(message.with_field("poll", &poll.with_field("results", results)))
 }
 
 /// Whether a channel is one that the bot can't see: only its id, type and position are reliable, so

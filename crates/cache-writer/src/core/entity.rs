@@ -33,6 +33,10 @@ pub enum Entity {
     ScheduledEvent { guild: u64, id: u64 },
     /// A soundboard sound.
     SoundboardSound { guild: u64, id: u64 },
+    /// Which total of shards writes a guild: bookkeeping of the writers, see the module `totals`.
+    Total(u64),
+    /// Who joined a guild lately, where members are not cached: a repeated join must not count twice.
+    Arrival { guild: u64, user: u64 },
 }
 
 impl Entity {
@@ -53,6 +57,8 @@ impl Entity {
             Self::Stage { .. } => Family::Stage,
             Self::ScheduledEvent { .. } => Family::ScheduledEvent,
             Self::SoundboardSound { .. } => Family::SoundboardSound,
+            Self::Total(_) => Family::Total,
+            Self::Arrival { .. } => Family::Arrival,
         }
     }
 
@@ -63,6 +69,8 @@ impl Entity {
             Self::BotUser | Self::Message { .. } => None,
             Self::Channel { guild, .. } => guild,
             Self::Guild(guild)
+            | Self::Total(guild)
+            | Self::Arrival { guild, .. }
             | Self::Role { guild, .. }
             | Self::Emoji { guild, .. }
             | Self::Sticker { guild, .. }
@@ -82,6 +90,8 @@ impl Entity {
         match self {
             Self::BotUser => 0,
             Self::Guild(id)
+            | Self::Total(id)
+            | Self::Arrival { user: id, .. }
             | Self::Channel { id, .. }
             | Self::Message { id, .. }
             | Self::Role { id, .. }
@@ -96,11 +106,11 @@ impl Entity {
         }
     }
 
-    /// The index that lists it; none for the bot's user.
+    /// The index that lists it; none for the bot's user and for bookkeeping.
     #[must_use]
     pub fn index(self) -> Option<Index> {
         match self {
-            Self::BotUser => None,
+            Self::BotUser | Self::Total(_) | Self::Arrival { .. } => None,
             Self::Guild(_) => Some(Index::Guilds),
             Self::Channel { guild: None, .. } => Some(Index::PrivateChannels),
             Self::Message { channel, .. } => Some(Index::Messages { channel }),
@@ -128,7 +138,9 @@ impl Entity {
             Family::Stage => Some(Self::Stage { guild, id }),
             Family::ScheduledEvent => Some(Self::ScheduledEvent { guild, id }),
             Family::SoundboardSound => Some(Self::SoundboardSound { guild, id }),
-            Family::User | Family::Guild | Family::Message => None,
+            Family::User | Family::Guild | Family::Message | Family::Total | Family::Arrival => {
+                None
+            }
         }
     }
 }
@@ -150,10 +162,12 @@ pub enum Family {
     Stage,
     ScheduledEvent,
     SoundboardSound,
+    Total,
+    Arrival,
 }
 
 impl Family {
-    /// Every family.
+    /// Every family of Discord's objects: all but the bookkeeping.
     pub const ALL: [Self; 13] = [
         Self::User,
         Self::Guild,
@@ -201,6 +215,8 @@ impl Family {
             Self::Stage => "stage",
             Self::ScheduledEvent => "scheduled_event",
             Self::SoundboardSound => "soundboard_sound",
+            Self::Total => "dispatch:total",
+            Self::Arrival => "dispatch:arrival",
         }
     }
 
@@ -221,6 +237,8 @@ impl Family {
             Self::Stage => "stages",
             Self::ScheduledEvent => "scheduled_events",
             Self::SoundboardSound => "soundboard_sounds",
+            Self::Total => "dispatch:totals",
+            Self::Arrival => "dispatch:arrivals",
         }
     }
 

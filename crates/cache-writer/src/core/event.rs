@@ -7,6 +7,7 @@ use thiserror::Error;
 use super::{
     rules,
     step::{Scope, Steps},
+    totals::Origin,
 };
 
 /// One dispatch. Its payload is scanned once, the first time that the core needs it.
@@ -20,6 +21,8 @@ pub struct Event<'a> {
     pub shard: u32,
     /// The number of shards of the shard's session.
     pub total: u32,
+    /// When gateway-ingest received it, in microseconds since 1970.
+    pub received_us: u64,
     /// The event's name (`t`).
     pub name: &'a str,
     /// The JSON text of `d`.
@@ -42,16 +45,32 @@ impl<'a> Event<'a> {
             seq,
             shard,
             total,
+            received_us: 0,
             name,
             data,
             steps: OnceLock::new(),
         }
     }
 
+    /// The event, with the time at which it was received.
+    #[must_use]
+    pub fn received(mut self, us: u64) -> Self {
+        self.received_us = us;
+        self
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        Origin {
+            shard: self.shard,
+            total: self.total,
+            received_us: self.received_us,
+        }
+    }
+
     pub(super) fn steps(&self) -> Result<&Steps<'a>, Unusable> {
         let steps = self
             .steps
-            .get_or_init(|| rules::steps(self.name, self.data));
+            .get_or_init(|| rules::steps(self.name, self.data, self.origin()));
         steps.as_ref().map_err(|unusable| *unusable)
     }
 

@@ -132,6 +132,15 @@ impl<'a> Object<'a> {
         writer.finish()
     }
 
+    /// The text without one field.
+    pub(super) fn without_field(&self, name: &str) -> String {
+        let mut writer = ObjectWriter::with_capacity(self.text.len());
+        for (field, value) in self.fields().filter(|(field, _)| *field != name) {
+            writer.field(field, value);
+        }
+        writer.finish()
+    }
+
     /// This object with the fields of `patch` over its own: a field that is absent there keeps its
     /// value, null overwrites. The field named `deep`, if any, is merged in the same way where both
     /// are objects.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    apply::State,
+    apply::{State, bot_of},
     entity::Entity,
     event::{Event, Unusable},
     layout,
@@ -11,7 +11,8 @@ use super::{
     rules,
     settings::Settings,
     snapshot::{Reads, Snapshot},
-    step::{Scope, Step},
+    step::{Scope, Step, Steps, Written},
+    totals::{self, Right},
 };
 
 /// What a batch publishes and writes.
@@ -90,69 +91,69 @@ pub fn cut(events: &[Event<'_>]) -> usize {
     };
     let mut touched = Touched::default();
     for (position, event) in events.iter().enumerate().take(last + 1) {
-        if rules::purges(event.name) && own_purges(event).any(|purge| touched.conflicts(purge)) {
+        if rules::purges(event.name)
+            && own_purges(event).any(|purge| touched.conflicts(purge, event.scope()))
+        {
             return position;
         }
-        touched.add(event.scope());
+        touched.add(event);
     }
     events.len()
 }
 
-/// What must be purged before the batch is read and applied, in this order. `previous_session` is
-/// the session that each shard had before the batch: only a new session's READY removes guilds.
+/// What must be read before [`purges`] can tell what goes; usually nothing.
 #[must_use]
-pub fn purges(
-    events: &[Event<'_>],
+pub fn purge_reads(events: &[Event<'_>], settings: &Settings) -> Vec<Entity> {
+    let mut entities: Vec<Entity> = purging(events, settings)
+        .filter(|event| own_purges(event).next().is_some())
+        .filter_map(|event| event.scope().guild())
+        .map(totals::entity)
+        .collect();
+    entities.sort_unstable();
+    entities.dedup();
+    entities
+}
+
+/// What must be purged before the batch is read and applied, in this order. `snapshot` holds what
+/// [`purge_reads`] has named.
+#[must_use]
+pub fn purges(events: &[Event<'_>], settings: &Settings, snapshot: &Snapshot) -> Vec<Purge> {
+    purging(events, settings)
+        .filter(|event| {
+            let noted = |guild| snapshot.value(totals::entity(guild));
+            event.steps().is_ok_and(|steps| {
+                steps.scope.guild().is_none_or(|guild| {
+                    totals::right(noted(guild), event.origin(), steps.takes_guild) != Right::Nothing
+                })
+            })
+        })
+        .flat_map(own_purges)
+        .map(|purge| purge.under(settings))
+        .collect()
+}
+
+fn purging<'e, 'a>(
+    events: &'e [Event<'a>],
     settings: &Settings,
-    previous_session: impl Fn(u32) -> Option<String>,
-) -> Vec<Purge> {
-    if !settings.enabled {
-        return Vec::new();
-    }
-    let mut purges = Vec::new();
-    for event in events.iter().filter(|event| rules::purges(event.name)) {
-        for purge in own_purges(event) {
-            let mut purge = purge.under(settings);
-            if let Target::Guilds { shard, total } = &mut purge.target {
-                if previous_session(event.shard).as_deref() == Some(event.session) {
-                    continue;
-                }
-                (*shard, *total) = (event.shard, event.total);
-            }
-            purges.push(purge);
-        }
-    }
-    purges
+) -> impl Iterator<Item = &'e Event<'a>> {
+    let events = if settings.enabled { events } else { &[] };
+    events.iter().filter(|event| rules::purges(event.name))
 }
 
 /// What must be read for a batch: the first round trip.
 #[must_use]
 pub fn reads(events: &[Event<'_>], settings: &Settings) -> Reads {
     let mut reads = Reads::default();
-    for step in kept_steps(events, settings) {
-        match step {
-            Step::StoreIfAbsent { entity, .. }
-            | Step::Merge { entity, .. }
-            | Step::SetField { entity, .. } => reads.entities.push(*entity),
-            Step::Replace { entity, .. } | Step::Remove { entity } if settings.old => {
-                reads.entities.push(*entity);
+    for steps in usable(events, settings) {
+        reads
+            .entities
+            .extend(steps.scope.guild().map(totals::entity));
+        for step in &steps.steps {
+            if is_kept(step, settings) {
+                add_reads(step, settings.old || steps.always_old, settings, &mut reads);
+            } else if may_be_own_member(step) {
+                reads.entities.push(Entity::BotUser);
             }
-            Step::RemoveAll { entities } if settings.old => reads.entities.extend(entities),
-            Step::Adjust { entity, unless, .. } => {
-                reads.entities.push(*entity);
-                let unless = unless.filter(|entity| settings.keeps(entity.family()));
-                reads.entities.extend(unless);
-            }
-            Step::Joined { guild, .. } | Step::Left { guild } => {
-                reads.entities.push(Entity::Guild(*guild));
-            }
-            Step::ReplaceSet { .. } => reads.indexes.extend(step.index()),
-            Step::Store { .. }
-            | Step::Replace { .. }
-            | Step::Remove { .. }
-            | Step::Discard { .. }
-            | Step::RemoveAll { .. }
-            | Step::Purge(_) => {}
         }
     }
     reads.entities.sort_unstable();
@@ -162,28 +163,74 @@ pub fn reads(events: &[Event<'_>], settings: &Settings) -> Reads {
     reads
 }
 
-/// What the indexes that were read ask to be read besides: the second round trip, which usually is
-/// empty.
+fn add_reads(step: &Step<'_>, old: bool, settings: &Settings, reads: &mut Reads) {
+    let entities = &mut reads.entities;
+    match step {
+        Step::StoreIfAbsent { entity, .. }
+        | Step::StoreKeeping { entity, .. }
+        | Step::Merge { entity, .. }
+        | Step::SetField { entity, .. }
+        | Step::Newest {
+            channel: entity, ..
+        } => entities.push(*entity),
+        Step::ThreadMembers { thread: entity, .. }
+        | Step::Count {
+            message: entity, ..
+        } => entities.extend([*entity, Entity::BotUser]),
+        Step::MergeAll { children, .. } => {
+            entities.extend(children.iter().map(|(entity, ..)| *entity));
+        }
+        Step::Replace { entity, .. } | Step::Remove { entity } if old => entities.push(*entity),
+        Step::RemoveAll { entities: gone, .. } if old => entities.extend(gone),
+        Step::Adjust { entity, unless, .. } => {
+            entities.push(*entity);
+            // A member may be the bot's own, which is kept at any setting.
+            let kept = |entity: &&Entity| {
+                settings.keeps(entity.family()) || matches!(entity, Entity::Member { .. })
+            };
+            entities.extend(unless.iter().filter(kept));
+        }
+        Step::Joined { guild, .. } | Step::Left { guild } => entities.push(Entity::Guild(*guild)),
+        Step::ReplaceSet { .. } => reads.indexes.extend(step.index()),
+        Step::Store { .. }
+        | Step::Replace { .. }
+        | Step::Remove { .. }
+        | Step::Discard { .. }
+        | Step::RemoveAll { .. }
+        | Step::Purge(_) => {}
+    }
+}
+
+/// What was read asks to be read besides: the second round trip, which usually is empty.
 #[must_use]
 pub fn further_reads(
     events: &[Event<'_>],
     snapshot: &Snapshot,
     settings: &Settings,
 ) -> Vec<Entity> {
-    if !settings.old {
-        return Vec::new();
+    let bot = snapshot.value(Entity::BotUser).and_then(bot_of);
+    let mut reads = Reads::default();
+    for steps in usable(events, settings) {
+        for step in &steps.steps {
+            match step {
+                Step::ReplaceSet { old: true, .. } if settings.old && is_kept(step, settings) => {
+                    let index = step.index();
+                    let ids = index.map(|index| snapshot.ids(index)).unwrap_or_default();
+                    let entities = ids.iter().filter_map(|id| index?.entity(*id));
+                    reads.entities.extend(entities);
+                }
+                _ if !is_kept(step, settings)
+                    && may_be_own_member(step)
+                    && bot.is_some_and(|bot| is_of_user(step, bot)) =>
+                {
+                    add_reads(step, settings.old, settings, &mut reads);
+                }
+                _ => {}
+            }
+        }
     }
-    let mut entities: Vec<Entity> = kept_steps(events, settings)
-        .filter(|step| matches!(step, Step::ReplaceSet { old: true, .. }))
-        .filter_map(Step::index)
-        .flat_map(|index| {
-            snapshot
-                .ids(index)
-                .iter()
-                .filter_map(move |id| index.entity(*id))
-        })
-        .filter(|entity| !snapshot.knows(*entity))
-        .collect();
+    let mut entities = reads.entities;
+    entities.retain(|entity| !snapshot.knows(*entity));
     entities.sort_unstable();
     entities.dedup();
     entities
@@ -219,16 +266,7 @@ pub fn plan(events: &[Event<'_>], snapshot: &Snapshot, settings: &Settings) -> P
 
 fn outcome<'e>(event: &'e Event<'_>, state: &mut State<'e>) -> Outcome {
     match event.steps() {
-        Ok(steps) => {
-            let mut outcome = Outcome {
-                skipped: steps.skipped,
-                ..Outcome::default()
-            };
-            for step in &steps.steps {
-                state.apply(step, &mut outcome);
-            }
-            outcome
-        }
+        Ok(steps) => state.apply(event, steps),
         Err(unusable) => Outcome {
             note: Some(Note::Unusable(unusable)),
             ..Outcome::default()
@@ -236,17 +274,27 @@ fn outcome<'e>(event: &'e Event<'_>, state: &mut State<'e>) -> Outcome {
     }
 }
 
-/// The steps on families that are switched on.
-fn kept_steps<'e, 'a>(
+fn usable<'e, 'a>(
     events: &'e [Event<'a>],
-    settings: &'e Settings,
-) -> impl Iterator<Item = &'e Step<'a>> {
+    settings: &Settings,
+) -> impl Iterator<Item = &'e Steps<'a>> {
     let events = if settings.enabled { events } else { &[] };
-    events
-        .iter()
-        .filter_map(|event| event.steps().ok())
-        .flat_map(|steps| &steps.steps)
-        .filter(|step| step.family().is_none_or(|family| settings.keeps(family)))
+    events.iter().filter_map(|event| event.steps().ok())
+}
+
+/// Whether a step is on a family that is switched on.
+fn is_kept(step: &Step<'_>, settings: &Settings) -> bool {
+    let target = step.target();
+    target.is_none_or(|written| settings.keeps(written.family()))
+}
+
+/// Whether a step that is not kept may be on the bot's own member, which is kept nevertheless.
+fn may_be_own_member(step: &Step<'_>) -> bool {
+    matches!(step.target(), Some(Written::One(Entity::Member { .. })))
+}
+
+fn is_of_user(step: &Step<'_>, user: u64) -> bool {
+    matches!(step.target(), Some(Written::One(entity)) if entity.id() == user)
 }
 
 fn own_purges<'e>(event: &'e Event<'_>) -> impl Iterator<Item = &'e Purge> {
@@ -268,11 +316,16 @@ struct Touched {
     /// A message whose guild is not known may be in any guild.
     unknown_guild: bool,
     everything: bool,
+    /// Guilds that another total of shards may write from here on.
+    taken: HashSet<u64>,
 }
 
 impl Touched {
-    fn add(&mut self, scope: Scope) {
-        match scope {
+    fn add(&mut self, event: &Event<'_>) {
+        if event.steps().is_ok_and(|steps| steps.takes_guild) {
+            self.taken.extend(event.scope().guild());
+        }
+        match event.scope() {
             Scope::Nothing => {}
             Scope::Guild(guild) => {
                 self.guilds.insert(guild);
@@ -290,13 +343,17 @@ impl Touched {
         }
     }
 
-    fn conflicts(&self, purge: &Purge) -> bool {
+    /// Whether a purge of an event of this scope would overtake something.
+    fn conflicts(&self, purge: &Purge, scope: Scope) -> bool {
         self.everything
+            || scope
+                .guild()
+                .is_some_and(|guild| self.taken.contains(&guild))
             || match &purge.target {
                 Target::Guilds { .. } => {
                     self.unknown_guild || !self.guilds.is_empty() || !self.channels.is_empty()
                 }
-                Target::Children { guild } | Target::Threads { guild, .. } => {
+                Target::Children { guild, .. } | Target::Threads { guild, .. } => {
                     self.unknown_guild || self.guilds.contains(guild)
                 }
                 Target::Messages { channel } => self.channels.contains(channel),

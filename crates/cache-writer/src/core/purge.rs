@@ -6,14 +6,16 @@ use super::{
     entity::{Entity, Family, Index},
     object::Object,
     settings::Settings,
+    totals::{self, Origin},
 };
 
 /// Children that go because of an event, found through indexes and removed page by page **before**
 /// the event's batch is read and applied.
 ///
 /// To run one: page through each of [`Purge::indexes`]; of each page take the entities that
-/// [`Purge::takes`] names (their values are read first if [`Purge::needs_values`]); for each run
-/// [`Purge::before`] first, if there is one; then delete them as ordinary writes. Whatever it
+/// [`Purge::takes`] names (if [`Purge::needs_values`], what [`Purge::decided_by`] names is read
+/// first); for each run [`Purge::before`] first, if there is one; then delete them as ordinary
+/// writes, with what goes [`Purge::along`]. Whatever it
 /// removes may be removed again, so a crash half-way is harmless: what it starts from (the guild,
 /// the channel) goes last.
 ///
@@ -36,11 +38,17 @@ pub enum Target {
         shard: u32,
         /// The number of shards.
         total: u32,
+        /// When the session began, in microseconds since 1970: what another total of shards has
+        /// written since is left.
+        received_us: u64,
     },
-    /// Every child of a guild, and the messages of its channels.
+    /// The children of some families of a guild, and the messages of its channels if they are among
+    /// them.
     Children {
         /// The guild.
         guild: u64,
+        /// The families.
+        families: Vec<Family>,
     },
     /// A guild's threads and their messages.
     Threads {
@@ -71,14 +79,15 @@ impl Purge {
     pub fn indexes(&self) -> Vec<Index> {
         match &self.target {
             Target::Guilds { .. } => vec![Index::Guilds],
-            Target::Children { guild } => Family::CHILDREN
-                .into_iter()
-                .map(|family| Index::Guild {
+            Target::Children { guild, families } => {
+                let expiring = families.contains(&Family::Member);
+                let expiring = expiring.then_some(Index::ExpiringMembers { guild: *guild });
+                let index = |family: &Family| Index::Guild {
                     guild: *guild,
-                    family,
-                })
-                .chain([Index::ExpiringMembers { guild: *guild }])
-                .collect(),
+                    family: *family,
+                };
+                families.iter().map(index).chain(expiring).collect()
+            }
             Target::Threads { guild, .. } => {
                 vec![Index::Guild {
                     guild: *guild,
@@ -92,18 +101,38 @@ impl Purge {
     /// Whether [`Purge::takes`] needs the cached values.
     #[must_use]
     pub fn needs_values(&self) -> bool {
-        matches!(self.target, Target::Threads { .. })
+        matches!(self.target, Target::Threads { .. } | Target::Guilds { .. })
     }
 
-    /// Whether an entity of the indexes goes. `value` is its cached text, where values are needed.
+    /// What [`Purge::takes`] looks at to decide on an entity.
+    #[must_use]
+    pub fn decided_by(&self, entity: Entity) -> Entity {
+        match (&self.target, entity) {
+            (Target::Guilds { .. }, Entity::Guild(guild)) => totals::entity(guild),
+            _ => entity,
+        }
+    }
+
+    /// Whether an entity of the indexes goes. `value` is the cached text of what decides on it, where
+    /// values are needed.
     #[must_use]
     pub fn takes(&self, entity: Entity, value: Option<&str>) -> bool {
         if self.keep.contains(&entity) {
             return false;
         }
         match &self.target {
-            Target::Guilds { shard, total } => {
+            Target::Guilds {
+                shard,
+                total,
+                received_us,
+            } => {
+                let origin = Origin {
+                    shard: *shard,
+                    total: *total,
+                    received_us: *received_us,
+                };
                 shard_of(entity.id(), *total).is_some_and(|owner| owner == u64::from(*shard))
+                    && totals::may_remove(value, origin)
             }
             Target::Children { .. } | Target::Messages { .. } => true,
             Target::Threads { parents, .. } => {
@@ -121,8 +150,20 @@ impl Purge {
     #[must_use]
     pub fn before(entity: Entity) -> Option<Self> {
         match entity {
-            Entity::Guild(guild) => Some(Self::all(Target::Children { guild })),
+            Entity::Guild(guild) => Some(Self::all(Target::Children {
+                guild,
+                families: Family::CHILDREN.to_vec(),
+            })),
             Entity::Channel { id, .. } => Some(Self::all(Target::Messages { channel: id })),
+            _ => None,
+        }
+    }
+
+    /// What goes with an entity that goes.
+    #[must_use]
+    pub fn along(entity: Entity) -> Option<Entity> {
+        match entity {
+            Entity::Guild(guild) => Some(totals::entity(guild)),
             _ => None,
         }
     }
@@ -183,8 +224,28 @@ mod tests {
     fn guilds_of_other_shards_and_a_total_of_zero_are_left() {
         let guild = Entity::Guild(5 << 22);
         for (shard, total, expected) in [(1, 4, true), (0, 4, false), (0, 1, true), (0, 0, false)] {
-            let purge = Purge::all(Target::Guilds { shard, total });
+            let purge = Purge::all(Target::Guilds {
+                shard,
+                total,
+                received_us: 5,
+            });
             assert_eq!(purge.takes(guild, None), expected, "{shard} of {total}");
+        }
+    }
+
+    #[test]
+    fn a_guild_that_another_total_has_written_since_is_left() {
+        let guild = Entity::Guild(5 << 22);
+        for (received_us, expected) in [(9, false), (11, true)] {
+            let purge = Purge::all(Target::Guilds {
+                shard: 1,
+                total: 4,
+                received_us,
+            });
+            let noted = Some(r#"{"total":8,"since_us":10}"#);
+            assert_eq!(purge.takes(guild, noted), expected);
+            assert!(purge.takes(guild, Some(r#"{"total":4,"since_us":10}"#)));
+            assert_eq!(purge.decided_by(guild), Entity::Total(5 << 22));
         }
     }
 }

@@ -32,6 +32,9 @@ pub struct Settings {
     pub layouts: Layouts,
 }
 
+/// How long somebody who joined is remembered where members are not cached.
+const ARRIVAL_MS: u64 = 3_600_000;
+
 impl Default for Settings {
     fn default() -> Self {
         Self {
@@ -53,7 +56,8 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether objects of the family are stored.
+    /// Whether objects of the family are stored. The bot's own member is stored at any
+    /// `STATE_MEMBER`: [`super::plan`] sees to that.
     #[must_use]
     pub fn keeps(&self, family: Family) -> bool {
         self.enabled
@@ -63,6 +67,7 @@ impl Settings {
                 Family::Presence => self.presence,
                 Family::Emoji | Family::Sticker => self.emoji,
                 Family::Voice => self.voice,
+                Family::Arrival => !self.member,
                 _ => true,
             }
     }
@@ -74,6 +79,7 @@ impl Settings {
         let ttl = match family {
             Family::Member if self.members_expire() => self.member_ttl_ms,
             Family::Message => self.message_ttl_ms,
+            Family::Arrival => ARRIVAL_MS,
             _ => 0,
         };
         (ttl > 0).then_some(ttl)

@@ -6,6 +6,7 @@ use super::{
     entity::{Entity, Family, Index},
     object::Object,
     purge::Purge,
+    tally::Tally,
 };
 
 /// What one usable payload does.
@@ -16,6 +17,10 @@ pub(super) struct Steps<'a> {
     pub(super) steps: Vec<Step<'a>>,
     /// Bad elements of lists that were left out.
     pub(super) skipped: u32,
+    /// Whether its `old` is told at any `STATE_OLD`: what a join is told by.
+    pub(super) always_old: bool,
+    /// Whether its total of shards becomes the one that writes the guild, see [`super::totals`].
+    pub(super) takes_guild: bool,
 }
 
 impl<'a> Steps<'a> {
@@ -24,7 +29,7 @@ impl<'a> Steps<'a> {
         Self {
             scope,
             steps,
-            skipped: 0,
+            ..Self::default()
         }
     }
 }
@@ -44,6 +49,17 @@ pub(super) enum Scope {
     Everything,
 }
 
+impl Scope {
+    /// The guild that it is in, if that is known.
+    pub(super) fn guild(self) -> Option<u64> {
+        match self {
+            Self::Guild(guild) => Some(guild),
+            Self::Channel { guild, .. } => guild,
+            Self::Nothing | Self::Everything => None,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Step<'a> {
     /// Stored whole; no `old`.
@@ -60,6 +76,37 @@ pub(super) enum Step<'a> {
         whole: Option<Cow<'a, str>>,
         mode: Merging,
     },
+    /// Stored whole but for one field, which stays as it is cached where the object lacks it; no
+    /// `old`.
+    StoreKeeping {
+        entity: Entity,
+        object: Object<'a>,
+        value: Cow<'a, str>,
+        field: &'static str,
+    },
+    /// Each merged over what is cached, or stored; `old` is the array of those that were cached.
+    MergeAll {
+        family: Family,
+        children: Vec<(Entity, Object<'a>, Cow<'a, str>)>,
+    },
+    /// The id of the newest message (of a forum: thread) of a cached channel, if it is newer; no
+    /// `old`. With types: only of channels of these.
+    Newest {
+        channel: Entity,
+        id: u64,
+        types: Option<&'static [u64]>,
+    },
+    /// Who came to a cached thread and who left it, of which the bot's own membership is kept; `old`
+    /// is the thread.
+    ThreadMembers {
+        thread: Entity,
+        count: Option<Cow<'a, str>>,
+        /// User and thread member.
+        added: Vec<(u64, String)>,
+        removed: Vec<u64>,
+    },
+    /// Reactions or votes of a cached message counted; `old` is the message.
+    Count { message: Entity, tally: Tally<'a> },
     /// One field of a cached object set; `old` is the object. Without a value it stays as it is.
     SetField {
         entity: Entity,
@@ -71,7 +118,8 @@ pub(super) enum Step<'a> {
         entity: Entity,
         field: &'static str,
         up: bool,
-        unless: Option<Entity>,
+        /// Not if one of these is cached.
+        unless: Vec<Entity>,
         old: bool,
     },
     /// Goes; it is `old`.
@@ -79,7 +127,10 @@ pub(super) enum Step<'a> {
     /// Goes; no `old`.
     Discard { entity: Entity },
     /// Go; `old` is the array of those that were cached.
-    RemoveAll { entities: Vec<Entity> },
+    RemoveAll {
+        family: Family,
+        entities: Vec<Entity>,
+    },
     /// The small set of a guild's children of one family becomes this one.
     ReplaceSet {
         guild: u64,
@@ -103,22 +154,35 @@ pub(super) enum Merging {
     FieldsAndUser,
     /// Field by field, but whole between hidden and visible, see [`super::rules`].
     Channel,
+    /// A whole message replaces the cached one but for the results of a poll, which Discord leaves
+    /// out where it has not looked them up (Discord, poll page, "Poll Results Object").
+    Message,
 }
 
 impl Step<'_> {
-    /// The family that it writes; none where it is done at any setting.
-    pub(super) fn family(&self) -> Option<Family> {
+    /// What it writes, or a representative where all are of one family; none where it is done at any
+    /// setting.
+    pub(super) fn target(&self) -> Option<Written> {
         match self {
             Self::Store { entity, .. }
             | Self::StoreIfAbsent { entity, .. }
+            | Self::StoreKeeping { entity, .. }
             | Self::Replace { entity, .. }
             | Self::Merge { entity, .. }
             | Self::SetField { entity, .. }
             | Self::Adjust { entity, .. }
             | Self::Remove { entity }
-            | Self::Discard { entity } => Some(entity.family()),
-            Self::RemoveAll { entities } => entities.first().map(|entity| entity.family()),
-            Self::ReplaceSet { family, .. } => Some(*family),
+            | Self::Discard { entity }
+            | Self::Newest {
+                channel: entity, ..
+            }
+            | Self::ThreadMembers { thread: entity, .. }
+            | Self::Count {
+                message: entity, ..
+            } => Some(Written::One(*entity)),
+            Self::RemoveAll { family, .. }
+            | Self::MergeAll { family, .. }
+            | Self::ReplaceSet { family, .. } => Some(Written::Family(*family)),
             Self::Purge(_) | Self::Joined { .. } | Self::Left { .. } => None,
         }
     }
@@ -131,6 +195,22 @@ impl Step<'_> {
                 family: *family,
             }),
             _ => None,
+        }
+    }
+}
+
+/// What a step writes.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Written {
+    One(Entity),
+    Family(Family),
+}
+
+impl Written {
+    pub(super) fn family(self) -> Family {
+        match self {
+            Self::One(entity) => entity.family(),
+            Self::Family(family) => family,
         }
     }
 }

@@ -31,6 +31,7 @@ use crate::{
         event::Event,
         journal::{Journal, JournalWriter},
         plan::{self, Note, Plan},
+        snapshot::Snapshot,
     },
     error::{PartitionError, StoreError},
     metrics,
@@ -223,8 +224,12 @@ impl Owner {
         metrics::batch(events.len());
         let shared = self.shared.clone();
         let settings = &shared.config.state;
-        // A READY is of a new session by nature; one that came again would have been judged as applied.
-        for purge in plan::purges(views, settings, |_| None) {
+        let mut noted = Snapshot::default();
+        let purge_reads = plan::purge_reads(views, settings);
+        if !purge_reads.is_empty() {
+            self.store.read_further(&purge_reads, &mut noted).await?;
+        }
+        for purge in plan::purges(views, settings, &noted) {
             self.store.purge(&purge).await?;
         }
         let mut snapshot = self.store.read(&plan::reads(views, settings)).await?;
@@ -387,6 +392,7 @@ impl<'a> Incoming<'a> {
             name,
             data,
         )
+        .received(self.received_us)
     }
 
     fn outgoing<'o>(&'o self, old: Option<Cow<'o, str>>, gap: Option<Gap>) -> Outgoing<'o> {

@@ -198,14 +198,21 @@ impl Store {
     async fn remove(&mut self, purge: &Purge, mut found: Vec<Entity>) -> Result<(), StoreError> {
         let mut snapshot = Snapshot::default();
         if purge.needs_values() && !found.is_empty() {
-            self.read_further(&found, &mut snapshot).await?;
+            let deciding: Vec<_> = found
+                .iter()
+                .map(|entity| purge.decided_by(*entity))
+                .collect();
+            self.read_further(&deciding, &mut snapshot).await?;
         }
-        found.retain(|entity| purge.takes(*entity, snapshot.value(*entity)));
+        found.retain(|entity| purge.takes(*entity, snapshot.value(purge.decided_by(*entity))));
         for before in found.iter().filter_map(|entity| Purge::before(*entity)) {
             Box::pin(self.purge(&before)).await?;
         }
         for page in found.chunks(PAGE) {
-            let writes: Vec<_> = page.iter().map(|entity| Write::Delete(*entity)).collect();
+            let gone = page
+                .iter()
+                .flat_map(|entity| [Some(*entity), Purge::along(*entity)]);
+            let writes: Vec<_> = gone.flatten().map(Write::Delete).collect();
             let watch = self.watch();
             self.watched(&watch).await?;
             self.execute(pipe(), &writes).await?;

@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::writer::{Dispatch, SHARDS};
 
 /// Every name with a rule, some without, and one that does not exist.
-pub(crate) const NAMES: [&str; 50] = [
+pub(crate) const NAMES: [&str; 55] = [
     "READY",
     "RESUMED",
     "USER_UPDATE",
@@ -35,6 +35,11 @@ pub(crate) const NAMES: [&str; 50] = [
     "MESSAGE_DELETE",
     "MESSAGE_DELETE_BULK",
     "MESSAGE_REACTION_ADD",
+    "MESSAGE_REACTION_REMOVE",
+    "MESSAGE_REACTION_REMOVE_ALL",
+    "MESSAGE_REACTION_REMOVE_EMOJI",
+    "MESSAGE_POLL_VOTE_ADD",
+    "MESSAGE_POLL_VOTE_REMOVE",
     "GUILD_ROLE_CREATE",
     "GUILD_ROLE_UPDATE",
     "GUILD_ROLE_DELETE",
@@ -60,6 +65,8 @@ pub(crate) const NAMES: [&str; 50] = [
 
 /// Guilds of both shards.
 pub(crate) const GUILDS: [u64; 3] = [1 << 22, 2 << 22, 3 << 22];
+/// Shards of a session beside those of [`SHARDS`].
+const OTHER_TOTAL: u32 = 3;
 /// Channels without a guild.
 pub(crate) const PRIVATE: [u64; 2] = [5, 6];
 
@@ -86,6 +93,8 @@ pub(crate) fn dispatches(seeds: &[u64], spoil: bool) -> Vec<Dispatch> {
             session: format!("{shard}-{}", sessions[shard]),
             seq: sequences[shard],
             shard: u32::try_from(shard).unwrap(),
+            total: if dice.one_in(8) { OTHER_TOTAL } else { SHARDS },
+            received_us: dice.below(50) as u64,
             name: name.to_owned(),
             data: Value::Object(d).to_string(),
         });
@@ -95,12 +104,15 @@ pub(crate) fn dispatches(seeds: &[u64], spoil: bool) -> Vec<Dispatch> {
 
 /// Deletions of everything that can be deleted.
 pub(crate) fn farewell() -> Vec<Dispatch> {
-    let guilds = GUILDS.map(|guild| ("GUILD_DELETE", json!({ "id": guild.to_string() })));
-    let channels = PRIVATE.map(|id| ("CHANNEL_DELETE", json!({ "id": id.to_string() })));
+    let guild =
+        |total| GUILDS.map(|guild| ("GUILD_DELETE", json!({ "id": guild.to_string() }), total));
+    let private = |id: u64| ("CHANNEL_DELETE", json!({ "id": id.to_string() }), SHARDS);
+    let gone = guild(SHARDS).into_iter().chain(guild(OTHER_TOTAL));
     (1..)
-        .zip(guilds.into_iter().chain(channels))
-        .map(|(seq, (name, d))| Dispatch {
+        .zip(gone.chain(PRIVATE.map(private)))
+        .map(|(seq, (name, d, total))| Dispatch {
             seq,
+            total,
             ..Dispatch::new(name, &d.to_string())
         })
         .collect()
@@ -165,6 +177,12 @@ fn payload(name: &str, dice: &mut Dice) -> Map<String, Value> {
                 "guild_scheduled_events": dice.some(|dice| plain(guild, dice)),
                 "soundboard_sounds": dice.some(|dice| sound(guild, dice)),
             });
+            if dice.one_in(3) {
+                d["large"] = json!(true);
+            }
+            if dice.one_in(4) {
+                d.as_object_mut().unwrap().shift_remove("member_count");
+            }
             if dice.one_in(6) {
                 d["unavailable"] = json!(false);
             }
@@ -190,13 +208,30 @@ fn payload(name: &str, dice: &mut Dice) -> Map<String, Value> {
             if dice.one_in(2) {
                 d["channel_ids"] = dice.some(|dice| json!(channel_id(guild, dice)));
             }
+            if dice.one_in(2) {
+                d["members"] = dice.some(
+                    |dice| json!({ "id": channel_id(guild, dice), "user_id": "1", "flags": 2 }),
+                );
+            }
             d
         }
         "THREAD_MEMBER_UPDATE" => {
             json!({ "id": channel_id(guild, dice), "guild_id": g, "flags": 1 })
         }
         "THREAD_MEMBERS_UPDATE" => {
-            json!({ "id": channel_id(guild, dice), "guild_id": g, "member_count": dice.below(50) })
+            let mut d = json!({ "id": channel_id(guild, dice), "guild_id": g });
+            if !dice.one_in(4) {
+                d["member_count"] = json!(dice.below(50));
+            }
+            if dice.one_in(2) {
+                d["added_members"] = dice.some(|dice| {
+                    json!({ "id": "7", "user_id": user_id(dice), "presence": null, "member": {} })
+                });
+            }
+            if dice.one_in(2) {
+                d["removed_member_ids"] = dice.some(|dice| json!(user_id(dice)));
+            }
+            d
         }
         name if name.starts_with("CHANNEL_") || name.starts_with("THREAD_") => {
             let private = dice.one_in(5) && name.starts_with("CHANNEL_");
@@ -216,6 +251,18 @@ fn payload(name: &str, dice: &mut Dice) -> Map<String, Value> {
         }),
         "PRESENCE_UPDATE" => with_guild(presence(dice), &g),
         "VOICE_STATE_UPDATE" => with_guild(voice(guild, dice), &g),
+        name if name.starts_with("MESSAGE_REACTION_") || name.starts_with("MESSAGE_POLL_") => {
+            let mut d = message(guild, dice);
+            d["message_id"] = d["id"].clone();
+            d["user_id"] = json!(user_id(dice));
+            d["answer_id"] = json!(dice.below(3));
+            d["emoji"] = emoji(dice);
+            d["burst"] = json!(dice.one_in(3));
+            if dice.one_in(3) {
+                d["burst_colors"] = json!(["#fff"]);
+            }
+            d
+        }
         name if name.starts_with("MESSAGE_") => message(guild, dice),
         "GUILD_ROLE_DELETE" => json!({ "guild_id": g, "role_id": plain_id(guild, dice) }),
         "GUILD_ROLE_CREATE" | "GUILD_ROLE_UPDATE" => {
@@ -278,7 +325,7 @@ fn plain_id(guild: u64, dice: &mut Dice) -> String {
 
 fn channel(guild: u64, dice: &mut Dice) -> Value {
     let number = dice.below(6) as u64;
-    let kind = [0, 0, 4, 11, 12, 10][usize::try_from(number).unwrap()];
+    let kind = [15, 0, 4, 11, 12, 10][usize::try_from(number).unwrap()];
     let parent = (guild + dice.below(3) as u64).to_string();
     let mut channel =
         json!({ "id": (guild + number).to_string(), "parent_id": parent, "x": dice.below(9) });
@@ -291,6 +338,12 @@ fn channel(guild: u64, dice: &mut Dice) -> Value {
     }
     if dice.one_in(4) {
         channel["topic"] = json!(null);
+    }
+    if number > 2 {
+        channel["thread_metadata"] = json!({ "archived": dice.one_in(4) });
+        if dice.one_in(3) {
+            channel["member"] = json!({ "flags": 1 });
+        }
     }
     channel
 }
@@ -364,5 +417,24 @@ fn message(guild: u64, dice: &mut Dice) -> Value {
     if dice.one_in(3) {
         message["edited_timestamp"] = json!(null);
     }
+    if dice.one_in(3) {
+        message["reactions"] =
+            dice.some(|dice| json!({ "emoji": emoji(dice), "count": dice.below(3) }));
+    }
+    if dice.one_in(2) {
+        message["poll"] = json!({ "layout_type": 1 });
+        if dice.one_in(2) {
+            let counts = dice.some(|dice| json!({ "id": dice.below(3), "count": dice.below(3) }));
+            message["poll"]["results"] = json!({ "answer_counts": counts });
+        }
+    }
     message
+}
+
+fn emoji(dice: &mut Dice) -> Value {
+    match dice.below(3) {
+        0 => json!({ "id": null, "name": "🔥" }),
+        1 => json!({ "id": "77", "name": "own" }),
+        _ => json!({ "id": "77", "name": null }),
+    }
 }

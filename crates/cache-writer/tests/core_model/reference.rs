@@ -10,8 +10,16 @@ use super::{
     fields::{
         Fields, LISTS, channel, child, has, id, list, merged, message, number, user, without_lists,
     },
-    writer::{Dispatch, SHARDS},
+    writer::Dispatch,
 };
+
+/// What an event may do to a guild.
+#[derive(PartialEq)]
+enum Right {
+    Writes,
+    Takes,
+    Nothing,
+}
 
 #[derive(Debug, Default)]
 pub(crate) struct Reference {
@@ -35,9 +43,48 @@ impl Reference {
         let Ok(Value::Object(d)) = serde_json::from_str(&event.data) else {
             return None;
         };
+        let name = event.name.as_str();
+        let place = match name {
+            "GUILD_CREATE" | "GUILD_UPDATE" | "GUILD_DELETE" => "id",
+            _ => "guild_id",
+        };
+        let told = ["GUILD_CREATE", "GUILD_DELETE"].contains(&name);
+        if let Some(guild) = id(&d, place).filter(|_| !["READY", "USER_UPDATE"].contains(&name)) {
+            let takes = name == "GUILD_CREATE" && Self::is_usable_create(&d);
+            match self.right(guild, event, takes) {
+                Right::Writes => {}
+                Right::Nothing => return None,
+                Right::Takes => {
+                    let note = json!({ "total": event.total, "since_us": event.received_us });
+                    self.put(&format!("dispatch:total:{guild}"), note);
+                }
+            }
+        }
         // The inner none: the payload is unusable.
         let old = self.rule(event, &d).flatten();
-        old.filter(|_| self.settings.old)
+        old.filter(|_| self.settings.old || told)
+    }
+
+    fn is_usable_create(d: &Fields) -> bool {
+        d.get("unavailable") == Some(&json!(true))
+            || LISTS.iter().all(|(name, _)| list(d, name).is_some())
+    }
+
+    /// What the event may do to the guild.
+    fn right(&self, guild: u64, event: &Dispatch, takes: bool) -> Right {
+        match self.state.get(&format!("dispatch:total:{guild}")) {
+            Some(noted) if noted["total"] == event.total => Right::Writes,
+            Some(noted) if takes && noted["since_us"].as_u64() < Some(event.received_us) => {
+                Right::Takes
+            }
+            Some(_) => Right::Nothing,
+            None if takes => Right::Takes,
+            None => Right::Writes,
+        }
+    }
+
+    fn bot(&self) -> Option<u64> {
+        id(self.state.get("bot_user")?.as_object()?, "id")
     }
 
     fn rule(&mut self, event: &Dispatch, d: &Fields) -> Option<Option<Value>> {
@@ -51,10 +98,14 @@ impl Reference {
                     .filter_map(|stub| Some((id(stub.as_object()?, "id")?, stub)))
                     .collect();
                 for guild in self.ids("guild:") {
-                    let ours = (guild >> 22) % u64::from(SHARDS) == u64::from(event.shard);
-                    if ours && !listed.iter().any(|(id, _)| *id == guild) {
+                    let ours = (guild >> 22) % u64::from(event.total) == u64::from(event.shard);
+                    if ours
+                        && !listed.iter().any(|(id, _)| *id == guild)
+                        && self.right(guild, event, true) != Right::Nothing
+                    {
                         self.remove_children(guild);
                         self.state.remove(&format!("guild:{guild}"));
+                        self.state.remove(&format!("dispatch:total:{guild}"));
                     }
                 }
                 for (guild, stub) in listed {
@@ -62,11 +113,16 @@ impl Reference {
                         self.put(&format!("guild:{guild}"), stub.clone());
                     }
                 }
-                self.put("bot_user", Value::Object(user.clone()));
+                if event.shard == 0 || !self.state.contains_key("bot_user") {
+                    self.put("bot_user", Value::Object(user.clone()));
+                }
                 Some(None)
             }
             "USER_UPDATE" => {
                 id(d, "id")?;
+                if event.shard != 0 {
+                    return Some(None);
+                }
                 Some(self.merge("bot_user", d, true))
             }
             "GUILD_CREATE" | "GUILD_DELETE" => self.guild(event, d),
@@ -74,10 +130,34 @@ impl Reference {
                 let guild = id(d, "id")?;
                 Some(self.merge(&format!("guild:{guild}"), &without_lists(d), true))
             }
-            "CHANNEL_CREATE" | "THREAD_CREATE" => {
+            "CHANNEL_CREATE" => {
                 let key = channel(d, "id")?;
                 self.put(&key, Value::Object(d.clone()));
                 Some(None)
+            }
+            "THREAD_CREATE" => {
+                let (key, thread) = (channel(d, "id")?, id(d, "id")?);
+                let parent = match d.get("parent_id") {
+                    None | Some(Value::Null) => None,
+                    Some(parent) => Some(number(parent)?),
+                };
+                if is_archived(d) {
+                    self.state.remove(&key);
+                } else {
+                    self.put(&key, Value::Object(d.clone()));
+                }
+                if let (Some(guild), Some(parent)) = (id(d, "guild_id"), parent) {
+                    let parent = format!("channel:{guild}:{parent}");
+                    if self.state.get(&parent).is_some_and(is_forum) {
+                        self.newest(&parent, thread);
+                    }
+                }
+                Some(None)
+            }
+            "THREAD_UPDATE" if is_archived(d) => {
+                let (key, thread) = (channel(d, "id")?, id(d, "id")?);
+                self.remove_messages(thread);
+                Some(self.state.remove(&key))
             }
             "CHANNEL_UPDATE" | "THREAD_UPDATE" => {
                 let key = channel(d, "id")?;
@@ -122,11 +202,16 @@ impl Reference {
             "THREAD_LIST_SYNC" => {
                 let guild = id(d, "guild_id")?;
                 let parents = list(d, "channel_ids")?;
+                let members = list(d, "members")?;
                 let threads: Vec<_> = list(d, "threads")??
                     .iter()
                     .filter_map(|thread| child(guild, "channel", thread))
                     .collect();
-                let keep: Vec<&str> = threads.iter().map(|(key, _)| key.as_str()).collect();
+                let mut keep: Vec<&str> = Vec::new();
+                for (key, thread) in &threads {
+                    keep.retain(|kept| kept != key);
+                    keep.extend((!is_absent(thread)).then_some(key.as_str()));
+                }
                 self.remove_threads(
                     guild,
                     |parent| match (&parents, parent) {
@@ -138,8 +223,18 @@ impl Reference {
                     },
                     &keep,
                 );
-                for (key, thread) in &threads {
-                    self.put(key, thread.clone());
+                for (key, mut thread) in threads.clone() {
+                    let is_of = |member: &&Value| {
+                        let of = member.as_object().and_then(|member| id(member, "id"));
+                        of.is_some() && of == number(&thread["id"])
+                    };
+                    let own = members.iter().flatten().rfind(is_of).cloned();
+                    let cached = self.state.get(&key).and_then(|thread| thread.get("member"));
+                    let keeps = members.is_none() && thread.get("member").is_none();
+                    if let Some(member) = own.or(cached.filter(|_| keeps).cloned()) {
+                        thread["member"] = member;
+                    }
+                    self.store(&key, thread);
                 }
                 Some(None)
             }
@@ -151,14 +246,34 @@ impl Reference {
             }
             "THREAD_MEMBERS_UPDATE" => {
                 let key = format!("channel:{}:{}", id(d, "guild_id")?, id(d, "id")?);
-                Some(self.set(&key, "member_count", d.get("member_count")))
+                let added = list(d, "added_members")?.unwrap_or_default();
+                let removed = list(d, "removed_member_ids")?.unwrap_or_default();
+                let old = self.set(&key, "member_count", d.get("member_count"));
+                let bot = self.bot();
+                if let (Some(bot), Some(thread)) = (bot, self.state.get_mut(&key)) {
+                    let is_bot = |member: &&Value| {
+                        let user = member.as_object().and_then(|member| id(member, "user_id"));
+                        user == Some(bot)
+                    };
+                    if let Some(Value::Object(mut member)) = added.iter().rfind(is_bot).cloned() {
+                        member.retain(|name, _| name != "member" && name != "presence");
+                        thread["member"] = Value::Object(member);
+                    }
+                    if removed.iter().any(|user| number(user) == Some(bot)) {
+                        thread.as_object_mut()?.shift_remove("member");
+                    }
+                }
+                Some(old)
             }
             "GUILD_MEMBER_ADD" => {
                 let (guild, user) = (id(d, "guild_id")?, user(d)?);
                 let key = format!("member:{guild}:{user}");
-                if !self.state.contains_key(&key) {
+                let arrival = format!("dispatch:arrival:{guild}:{user}");
+                let known = [&key, &arrival].map(|key| self.state.contains_key(key));
+                if known == [false, false] {
                     self.count(&format!("guild:{guild}"), "member_count", 1);
                 }
+                self.put(&arrival, json!({}));
                 self.put(&key, Value::Object(d.clone()));
                 Some(None)
             }
@@ -171,7 +286,8 @@ impl Reference {
                 let (guild, user) = (id(d, "guild_id")?, user(d)?);
                 self.count(&format!("guild:{guild}"), "member_count", -1);
                 self.state.remove(&format!("presence:{guild}:{user}"));
-                self.state.remove(&format!("voice:{guild}:{user}"));
+                self.state
+                    .remove(&format!("dispatch:arrival:{guild}:{user}"));
                 Some(self.state.remove(&format!("member:{guild}:{user}")))
             }
             "GUILD_MEMBERS_CHUNK" => {
@@ -181,13 +297,16 @@ impl Reference {
                 let members = members.iter().map(|member| ("member", member));
                 for (kind, value) in members.chain(presences.iter().map(|p| ("presence", p))) {
                     if let Some((key, value)) = child(guild, kind, value) {
-                        self.put(&key, value);
+                        self.store(&key, value);
                     }
                 }
                 Some(None)
             }
             "PRESENCE_UPDATE" => {
                 let key = format!("presence:{}:{}", id(d, "guild_id")?, user(d)?);
+                if d.get("status") == Some(&json!("offline")) {
+                    return Some(self.state.remove(&key));
+                }
                 let mut d = d.clone();
                 if let Some(Value::Object(before)) = self.state.get(&key).map(|p| p["user"].clone())
                 {
@@ -208,13 +327,70 @@ impl Reference {
                 Some(self.replace(&key, Value::Object(d.clone())))
             }
             "MESSAGE_CREATE" => {
-                let key = message(d)?;
+                let (key, channel) = (message(d)?, id(d, "channel_id")?);
                 self.put(&key, Value::Object(d.clone()));
+                let channel = match id(d, "guild_id") {
+                    Some(guild) => format!("channel:{guild}:{channel}"),
+                    None => format!("channel:{channel}"),
+                };
+                self.newest(&channel, id(d, "id")?);
                 Some(None)
             }
             "MESSAGE_UPDATE" => {
-                let whole = has(d, &["author", "timestamp", "content"]);
-                Some(self.merge(&message(d)?, d, whole))
+                let key = message(d)?;
+                if !has(d, &["author", "timestamp", "content"]) {
+                    return Some(self.merge(&key, d, false));
+                }
+                let mut d = Value::Object(d.clone());
+                let before = self.state.get(&key).map(|message| &message["poll"]);
+                let results = before.map_or(Value::Null, |poll| poll["results"].clone());
+                if d["poll"].is_object() && d["poll"]["results"].is_null() && !results.is_null() {
+                    d["poll"]["results"] = results;
+                }
+                Some(self.replace(&key, d))
+            }
+            "MESSAGE_REACTION_ADD" | "MESSAGE_REACTION_REMOVE" => {
+                let (key, user) = (told_message(d)?, id(d, "user_id")?);
+                let emoji = d.get("emoji")?.as_object()?.clone();
+                let colours = list(d, "burst_colors")?;
+                let burst = d.get("burst") == Some(&json!(true));
+                let (up, own) = (event.name.ends_with("ADD"), self.bot() == Some(user));
+                let old = self.state.get(&key).cloned();
+                if let Some(message) = self.state.get_mut(&key) {
+                    react(message, &emoji, burst, colours, up, own);
+                }
+                Some(old)
+            }
+            "MESSAGE_REACTION_REMOVE_ALL" | "MESSAGE_REACTION_REMOVE_EMOJI" => {
+                let key = told_message(d)?;
+                let emoji = match event.name.as_str() {
+                    "MESSAGE_REACTION_REMOVE_ALL" => None,
+                    _ => Some(d.get("emoji")?.as_object()?.clone()),
+                };
+                let old = self.state.get(&key).cloned();
+                if let Some(message) = self.state.get_mut(&key).and_then(Value::as_object_mut)
+                    && let Some(Value::Array(reactions)) = message.get_mut("reactions")
+                {
+                    reactions.retain(|reaction| match (&emoji, reaction["emoji"].as_object()) {
+                        (None, _) => false,
+                        (Some(emoji), Some(other)) => emoji_id(emoji) != emoji_id(other),
+                        (Some(_), None) => true,
+                    });
+                    if reactions.is_empty() {
+                        message.shift_remove("reactions");
+                    }
+                }
+                Some(old)
+            }
+            "MESSAGE_POLL_VOTE_ADD" | "MESSAGE_POLL_VOTE_REMOVE" => {
+                let (key, user) = (told_message(d)?, id(d, "user_id")?);
+                let answer = id(d, "answer_id")?;
+                let (up, own) = (event.name.ends_with("ADD"), self.bot() == Some(user));
+                let old = self.state.get(&key).cloned();
+                if let Some(message) = self.state.get_mut(&key) {
+                    vote(message, answer, up, own);
+                }
+                Some(old)
             }
             "MESSAGE_DELETE" => {
                 let key = message(d)?;
@@ -227,7 +403,7 @@ impl Reference {
                 let old: Vec<Value> = ids
                     .filter_map(|id| self.state.remove(&format!("message:{channel}:{id}")))
                     .collect();
-                Some((!old.is_empty()).then_some(Value::Array(old)))
+                Some(self.settings.message.then_some(Value::Array(old)))
             }
             "GUILD_ROLE_CREATE" => {
                 let (key, role) = child(id(d, "guild_id")?, "role", d.get("role")?)?;
@@ -245,7 +421,18 @@ impl Reference {
             "GUILD_EMOJIS_UPDATE" => self.replace_set(d, "emojis", "emoji", true),
             "GUILD_STICKERS_UPDATE" => self.replace_set(d, "stickers", "sticker", true),
             "GUILD_SOUNDBOARD_SOUNDS_UPDATE" => {
-                self.replace_set(d, "soundboard_sounds", "soundboard_sound", true)
+                let guild = id(d, "guild_id")?;
+                let mut before = Vec::new();
+                for sound in list(d, "soundboard_sounds")?? {
+                    if let Some((key, _)) = child(guild, "soundboard_sound", &sound) {
+                        let mut sound = sound.as_object()?.clone();
+                        if !self.state.contains_key(&key) {
+                            sound.entry("guild_id").or_insert(json!(guild.to_string()));
+                        }
+                        before.extend(self.merge(&key, &sound, true));
+                    }
+                }
+                Some(Some(Value::Array(before)))
             }
             "SOUNDBOARD_SOUNDS" => {
                 self.replace_set(d, "soundboard_sounds", "soundboard_sound", false)
@@ -266,26 +453,42 @@ impl Reference {
         let guild = id(d, "id")?;
         let key = format!("guild:{guild}");
         if d.get("unavailable") == Some(&json!(true)) {
-            self.remove_children(guild);
-            return Some(self.replace(&key, Value::Object(d.clone())));
+            return Some(self.merge(&key, &without_lists(d), true));
         }
         if event.name == "GUILD_DELETE" {
             self.remove_children(guild);
+            self.state.remove(&format!("dispatch:total:{guild}"));
             return Some(self.state.remove(&key));
         }
         let mut children = BTreeMap::new();
+        let replaces_channels = list(d, "channels")?.is_some();
         for (name, kind) in LISTS {
-            let list = list(d, name)?.unwrap_or_default();
-            children.extend(list.iter().filter_map(|value| child(guild, kind, value)));
-        }
-        for channel in self.ids(&format!("channel:{guild}:")) {
-            if !children.contains_key(&format!("channel:{guild}:{channel}")) {
-                self.remove_messages(channel);
+            let Some(list) = list(d, name)? else {
+                continue;
+            };
+            let count = d.get("member_count").and_then(Value::as_u64);
+            let some = d.get("large") == Some(&json!(true))
+                || count.is_some_and(|count| count > list.len() as u64);
+            if name != "threads" && !(name == "members" && some) {
+                for id in self.ids(&format!("{kind}:{guild}:")) {
+                    children
+                        .entry(format!("{kind}:{guild}:{id}"))
+                        .or_insert(None);
+                }
             }
+            let listed = list.iter().filter_map(|value| child(guild, kind, value));
+            children.extend(listed.map(|(key, value)| (key, Some(value))));
         }
-        self.remove_prefixes(guild);
         for (key, value) in children {
-            self.put(&key, value);
+            let gone = replaces_channels && value.as_ref().is_none_or(is_absent);
+            let channel = key.strip_prefix(&format!("channel:{guild}:"));
+            if let Some(channel) = channel.filter(|_| gone && self.state.contains_key(&key)) {
+                self.remove_messages(channel.parse().unwrap());
+            }
+            match value {
+                Some(value) => self.store(&key, value),
+                None => drop(self.state.remove(&key)),
+            }
         }
         Some(self.replace(&key, Value::Object(without_lists(d))))
     }
@@ -329,12 +532,18 @@ impl Reference {
         for (key, value) in listed.iter().filter_map(|value| child(guild, kind, value)) {
             self.put(&key, value);
         }
-        Some((old && !before.is_empty()).then_some(Value::Array(before)))
+        Some((old && self.keeps(&format!("{kind}:1:1"))).then_some(Value::Array(before)))
     }
 
     fn keeps(&self, key: &str) -> bool {
+        if let Some(bookkeeping) = key.strip_prefix("dispatch:") {
+            return bookkeeping.starts_with("total:") || !self.settings.member;
+        }
         match key.split(':').next().unwrap() {
-            "member" => self.settings.member,
+            "member" => {
+                let user = key.rsplit(':').next().unwrap().parse().ok();
+                self.settings.member || self.bot().is_some() && self.bot() == user
+            }
             "message" => self.settings.message,
             "presence" => self.settings.presence,
             "voice" => self.settings.voice,
@@ -346,6 +555,27 @@ impl Reference {
     fn put(&mut self, key: &str, value: Value) {
         if self.keeps(key) {
             self.state.insert(key.to_owned(), value);
+        }
+    }
+
+    /// Stores what was listed, unless it says no more than its absence.
+    fn store(&mut self, key: &str, value: Value) {
+        if is_absent(&value) {
+            self.state.remove(key);
+        } else {
+            self.put(key, value);
+        }
+    }
+
+    fn newest(&mut self, key: &str, newest: u64) {
+        let Some(channel) = self.state.get_mut(key) else {
+            return;
+        };
+        if key.matches(':').count() == 1 && !channel["guild_id"].is_null() {
+            return;
+        }
+        if number(&channel["last_message_id"]).is_none_or(|before| before < newest) {
+            channel["last_message_id"] = json!(newest.to_string());
         }
     }
 
@@ -425,4 +655,126 @@ impl Reference {
             }
         }
     }
+}
+
+/// An archived thread or an offline presence.
+fn is_absent(value: &Value) -> bool {
+    value.as_object().is_some_and(is_archived)
+        || value.get("user").is_some() && value["status"] == "offline"
+}
+
+fn is_archived(thread: &Fields) -> bool {
+    let metadata = thread.get("thread_metadata");
+    metadata.is_some_and(|metadata| metadata["archived"] == true)
+}
+
+fn is_forum(channel: &Value) -> bool {
+    matches!(channel["type"].as_u64(), Some(15 | 16))
+}
+
+fn told_message(d: &Fields) -> Option<String> {
+    let (channel, message) = (id(d, "channel_id")?, id(d, "message_id")?);
+    Some(format!("message:{channel}:{message}"))
+}
+
+/// What tells one emoji from another.
+fn emoji_id(emoji: &Fields) -> (Option<u64>, Option<String>) {
+    match id(emoji, "id") {
+        Some(id) => (Some(id), None),
+        None => (
+            None,
+            emoji.get("name").and_then(Value::as_str).map(str::to_owned),
+        ),
+    }
+}
+
+fn react(
+    message: &mut Value,
+    emoji: &Fields,
+    burst: bool,
+    colours: Option<Vec<Value>>,
+    up: bool,
+    own: bool,
+) {
+    let mut reactions = match message.get("reactions") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(reactions)) => reactions.clone(),
+        Some(_) => return,
+    };
+    let (kind, me) = if burst {
+        ("burst", "me_burst")
+    } else {
+        ("normal", "me")
+    };
+    let is_it = |reaction: &Value| {
+        let other = reaction["emoji"].as_object();
+        other.is_some_and(|other| emoji_id(other) == emoji_id(emoji))
+    };
+    let by = |count: &Value| {
+        let by = if up { 1 } else { -1 };
+        json!(count.as_u64().unwrap_or(0).saturating_add_signed(by))
+    };
+    match reactions.iter().position(is_it) {
+        None if up => reactions.push(json!({
+            "emoji": emoji,
+            "count": 1,
+            "count_details": { "burst": u8::from(burst), "normal": u8::from(!burst) },
+            "burst_colors": colours.filter(|_| burst).unwrap_or_default(),
+            "me_burst": own && burst,
+            "me": own && !burst,
+        })),
+        None => return,
+        Some(place) => {
+            let reaction = &mut reactions[place];
+            reaction["count"] = by(&reaction["count"]);
+            if reaction["count_details"].is_object() {
+                reaction["count_details"][kind] = by(&reaction["count_details"][kind]);
+            }
+            if own {
+                reaction[me] = json!(up);
+            }
+            if let Some(colours) = colours.filter(|_| up && burst) {
+                reaction["burst_colors"] = json!(colours);
+            }
+            if reaction["count"] == 0 {
+                reactions.remove(place);
+            }
+        }
+    }
+    if reactions.is_empty() {
+        message.as_object_mut().unwrap().shift_remove("reactions");
+    } else {
+        message["reactions"] = Value::Array(reactions);
+    }
+}
+
+fn vote(message: &mut Value, answer: u64, up: bool, own: bool) {
+    let Some(poll) = message.get_mut("poll").filter(|poll| poll.is_object()) else {
+        return;
+    };
+    let mut results = match poll.get("results") {
+        None | Some(Value::Null) => json!({ "is_finalized": false, "answer_counts": [] }),
+        Some(results) if results.is_object() => results.clone(),
+        Some(_) => return,
+    };
+    let mut counts = match results.get("answer_counts") {
+        None | Some(Value::Null) => Vec::new(),
+        Some(Value::Array(counts)) => counts.clone(),
+        Some(_) => return,
+    };
+    let is_it = |count: &Value| count.as_object().and_then(|count| id(count, "id")) == Some(answer);
+    match counts.iter().position(is_it) {
+        None if up => counts.push(json!({ "id": answer, "count": 1, "me_voted": own })),
+        None => return,
+        Some(place) => {
+            let by = if up { 1 } else { -1 };
+            let count = counts[place]["count"].as_u64().unwrap_or(0);
+            counts[place]["count"] = json!(count.saturating_add_signed(by));
+            if own {
+                counts[place]["me_voted"] = json!(up);
+            }
+        }
+    }
+    results["answer_counts"] = Value::Array(counts);
+    poll["results"] = results;
 }

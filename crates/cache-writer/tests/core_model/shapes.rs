@@ -81,7 +81,6 @@ fn every_event_with_a_rule_tells_an_empty_payload_and_the_others_do_not_look() {
         "RESUMED",
         "GUILD_BAN_ADD",
         "TYPING_START",
-        "MESSAGE_REACTION_ADD",
         "INVENTED_TOMORROW",
     ];
     for name in NAMES {
@@ -117,7 +116,8 @@ fn what_stands_in_the_cache_and_is_no_object_counts_as_nothing() {
                 .strings
                 .insert("message:3:8".to_owned(), cached.to_owned());
             let outcome = writer.deliver(&[Dispatch::new(name, data)], 1).remove(0).1;
-            assert_eq!(outcome, Outcome::default(), "{name} over {cached}");
+            let empty = (name == "MESSAGE_DELETE_BULK").then(|| "[]".to_owned());
+            assert_eq!(outcome.old, empty, "{name} over {cached}");
         }
     }
 }

@@ -21,6 +21,8 @@ pub(crate) struct Dispatch {
     pub(crate) session: String,
     pub(crate) seq: u64,
     pub(crate) shard: u32,
+    pub(crate) total: u32,
+    pub(crate) received_us: u64,
     pub(crate) name: String,
     pub(crate) data: String,
 }
@@ -33,6 +35,8 @@ impl Dispatch {
             session,
             seq: 1,
             shard: 0,
+            total: SHARDS,
+            received_us: 0,
             name,
             data,
         }
@@ -42,10 +46,11 @@ impl Dispatch {
         Event::new(
             &self.session,
             self.seq,
-            (self.shard, SHARDS),
+            (self.shard, self.total),
             &self.name,
             &self.data,
         )
+        .received(self.received_us)
     }
 }
 
@@ -90,9 +95,9 @@ impl Writer {
     }
 
     fn apply(&mut self, events: &[Event<'_>]) -> Vec<Outcome> {
-        let applied = self.applied.clone();
-        let session = |shard: u32| applied.get(&shard).map(|(session, _)| session.clone());
-        for purge in plan::purges(events, &self.settings, session) {
+        let mut noted = Snapshot::default();
+        self.read(&mut noted, &plan::purge_reads(events, &self.settings));
+        for purge in plan::purges(events, &self.settings, &noted) {
             // Twice, as after a crash half-way.
             self.purge(&purge);
             self.purge(&purge);
@@ -129,7 +134,7 @@ impl Writer {
         for index in purge.indexes() {
             for id in self.store.ids(index) {
                 let entity = index.entity(id).unwrap();
-                let location = layout::location(entity, self.settings.layouts);
+                let location = layout::location(purge.decided_by(entity), self.settings.layouts);
                 let value = purge
                     .needs_values()
                     .then(|| self.store.read(&location))
@@ -138,7 +143,9 @@ impl Writer {
                     if let Some(before) = Purge::before(entity) {
                         self.purge(&before);
                     }
-                    self.write(&[Write::Delete(entity)]);
+                    let gone = [Some(entity), Purge::along(entity)];
+                    let gone: Vec<_> = gone.into_iter().flatten().map(Write::Delete).collect();
+                    self.write(&gone);
                 }
             }
         }

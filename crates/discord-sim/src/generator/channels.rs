@@ -29,7 +29,7 @@ impl World {
             position,
             ..Channel::default()
         };
-        let d = with_guild(channel.json(), at);
+        let d = with_guild(channel.json(at), at);
         guild.channels.insert(channel_id, channel);
         Some(self.tell(Some(at), "CHANNEL_CREATE", intents::GUILDS, d))
     }
@@ -51,7 +51,7 @@ impl World {
             1 => channel.slow_seconds = (channel.slow_seconds + 5) % 60,
             _ => channel.revision += 1,
         }
-        let d = with_guild(channel.json(), at);
+        let d = with_guild(channel.json(at), at);
         if was_hidden && !channel.hidden && channel.takes_threads() {
             self.agenda.push_back(Planned::SyncThreads {
                 guild: at,
@@ -88,7 +88,7 @@ impl World {
         let gone = guild.channels.remove(channel)?;
         guild.messages.retain(|message| message.channel != channel);
         guild.invites.retain(|(of, _)| *of != channel);
-        let d = with_guild(gone.json(), at);
+        let d = with_guild(gone.json(at), at);
         Some(self.tell(Some(at), "CHANNEL_DELETE", intents::GUILDS, d))
     }
 

@@ -4,7 +4,10 @@ use rand::Rng;
 use serde_json::{Value, json};
 
 use super::{Planned, take_any};
-use crate::world::{Dispatch, Id, Member, World, id, intents, some_presence, some_roles};
+use crate::world::{
+    Dispatch, Id, Member, Presence, PresenceUser, Status, Voice, World, id, intents, some_presence,
+    some_roles,
+};
 
 /// A user in more guilds than this doesn't change its name: all its guilds would be told.
 const GUILDS_TOLD: usize = 8;
@@ -60,11 +63,35 @@ impl World {
     pub(super) fn remove_member(&mut self, at: u64, user: u64) -> Option<Dispatch> {
         let guild = self.guilds.get_mut(at)?;
         let member = guild.members.remove(user)?;
-        guild.voices.remove(user);
+        if let Some(voice) = guild.voices.remove(user) {
+            self.agenda.push_back(Planned::LeaveCall {
+                guild: at,
+                member: Box::new(member.clone()),
+                voice,
+            });
+        }
+        if member.presence.status != Status::Offline {
+            self.agenda
+                .push_back(Planned::GoOffline { guild: at, user });
+        }
         let user = &mut self.users[member.user as usize];
         user.guilds.retain(|guild| *guild != at);
         let d = json!({"user": user.json_with(member.face), "guild_id": id(at)});
         Some(self.tell(Some(at), "GUILD_MEMBER_REMOVE", intents::GUILD_MEMBERS, d))
+    }
+
+    /// Discord tells it after the removal.
+    pub(super) fn leave_call(&mut self, at: u64, member: &Member, voice: &Voice) -> Dispatch {
+        let user = &self.users[member.user as usize];
+        let d = voice.json_of_event(user, member, at, None);
+        let intent = intents::GUILD_VOICE_STATES;
+        self.tell(Some(at), "VOICE_STATE_UPDATE", intent, d)
+    }
+
+    pub(super) fn go_offline(&mut self, at: u64, user: u64) -> Dispatch {
+        let mut d = Presence::default().json(user);
+        d.guild_id = Some(Id(at));
+        self.tell(Some(at), "PRESENCE_UPDATE", intents::GUILD_PRESENCES, d)
     }
 
     pub(super) fn guild_member_update(&mut self) -> Option<Dispatch> {
@@ -164,10 +191,8 @@ impl World {
         let mut d = member.presence.json(user);
         d.guild_id = Some(Id(at));
         if named {
-            // The user is partial: what has changed of it, and its id.
-            let account = self.users[member.user as usize].json_with(member.face);
-            d.user.username = Some(account.username);
-            d.user.avatar = Some(account.avatar);
+            // When the user itself has changed Discord sends all of it, else its id.
+            d.user = PresenceUser::Whole(self.users[member.user as usize].json_with(member.face));
         }
         Some(self.tell(Some(at), "PRESENCE_UPDATE", intents::GUILD_PRESENCES, d))
     }

@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::push_bounded;
 use crate::{
     snowflake::snowflake,
-    world::{Dispatch, Id, MemberObject, Message, REMEMBERED, World, id, intents, preview},
+    world::{
+        Dispatch, Id, MemberObject, Message, REMEMBERED, World, id, intents, preview, with_guild,
+    },
 };
 
 /// Once in how many times something happens in a DM rather than in a guild.
@@ -71,11 +73,10 @@ impl World {
             return self.edit_of_unknown(at);
         }
         let place = self.pick_message(at)?;
-        let now = self.clock_ms;
-        let guild = self.guilds.get_mut(at)?;
-        let message = &mut guild.messages[place];
-        // Discord adds the preview of a link by an update that has little more than the embeds.
-        if style < 5 {
+        let (now, partial) = (self.clock_ms, self.once_in(10));
+        let message = &mut self.guilds.get_mut(at)?.messages[place];
+        // The preview of a link comes by an update, which is whole but for old messages.
+        if style < 5 && partial {
             let d = json!({
                 "id": id(message.id),
                 "guild_id": id(at),
@@ -85,11 +86,31 @@ impl World {
             });
             return Some(self.tell(Some(at), "MESSAGE_UPDATE", intents::GUILD_MESSAGES, d));
         }
-        message.edits += 1;
-        message.edited_ms = Some(now);
+        if style < 5 {
+            message.previewed = true;
+        } else {
+            message.edits += 1;
+            message.edited_ms = Some(now);
+        }
+        self.tell_update(at, place)
+    }
+
+    /// A thread has begun from a message.
+    pub(super) fn show_thread(&mut self, at: u64, message: u64) -> Option<Dispatch> {
+        let messages = &self.guilds.get(at)?.messages;
+        let place = messages.iter().position(|known| known.id == message)?;
+        self.tell_update(at, place)
+    }
+
+    /// MESSAGE_UPDATE with the whole message.
+    fn tell_update(&mut self, at: u64, place: usize) -> Option<Dispatch> {
+        let guild = self.guilds.get(at)?;
+        let message = guild.messages.get(place)?;
         let author = &self.users[message.author as usize];
         let mut d = message.json_in_guild(at, author, guild.members.get(author.id));
         d.nonce = None;
+        let thread = guild.threads.get(message.id);
+        d.thread = thread.map(|thread| with_guild(thread.json(), at));
         Some(self.tell(Some(at), "MESSAGE_UPDATE", intents::GUILD_MESSAGES, d))
     }
 
@@ -97,7 +118,7 @@ impl World {
     fn edit_of_unknown(&mut self, at: u64) -> Option<Dispatch> {
         let (channel, channel_kind) = self.pick_place(at)?;
         let old_ms = self.clock_ms - 90_000_000_000 + self.rng.random_range(0..1_000_000);
-        let whole = self.once_in(2);
+        let whole = !self.once_in(10);
         let guild = self.guilds.get(at)?;
         let author = guild.members.pick(&mut self.rng)?;
         let member = guild.members.get(author)?;

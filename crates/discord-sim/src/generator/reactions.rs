@@ -3,23 +3,37 @@
 use rand::Rng;
 use serde_json::{Value, json};
 
-use crate::world::{Dispatch, World, id, intents, name};
+use crate::world::{Dispatch, Member, Reaction, World, id, intents, name};
+
+/// Most different emojis on one message (Discord: 20).
+const REACTIONS: usize = 20;
 
 const FACES: [&str; 6] = ["👍", "🔥", "😂", "🎉", "❤️", "🇫🇷"];
 
 impl World {
     pub(super) fn message_reaction_add(&mut self) -> Option<Dispatch> {
-        let (at, mut d) = self.about_message()?;
+        let (at, place, mut d) = self.about_message()?;
         let emoji = self.pick_emoji(at);
-        let guild = self.guilds.get(at)?;
-        let user = guild.members.pick(&mut self.rng)?;
+        let guild = self.guilds.get_mut(at)?;
+        let user = guild.members.pick_where(&mut self.rng, is_human)?;
         let member = guild.members.get(user)?;
+        let message = guild.messages.get_mut(place)?;
+        let reactions = &mut message.reactions;
+        let is_full = reactions.len() >= REACTIONS;
+        match reactions.iter_mut().find(|r| same(&r.emoji, &emoji)) {
+            Some(reaction) => reaction.count += 1,
+            None if is_full => return None,
+            None => reactions.push(Reaction {
+                emoji: emoji.clone(),
+                count: 1,
+            }),
+        }
         d["user_id"] = id(user);
         d["member"] = json!(member.json(&self.users[member.user as usize]));
         d["emoji"] = emoji;
         d["type"] = json!(0);
         d["burst"] = json!(false);
-        d["message_author_id"] = id(user);
+        d["message_author_id"] = id(self.users[message.author as usize].id);
         Some(self.tell(
             Some(at),
             "MESSAGE_REACTION_ADD",
@@ -29,9 +43,21 @@ impl World {
     }
 
     pub(super) fn message_reaction_remove(&mut self) -> Option<Dispatch> {
-        let (at, mut d) = self.about_message()?;
-        d["emoji"] = self.pick_emoji(at);
-        d["user_id"] = id(self.guilds.get(at)?.members.pick(&mut self.rng)?);
+        let (at, place, mut d) = self.about_message()?;
+        let other = self.pick_emoji(at);
+        let guild = self.guilds.get_mut(at)?;
+        let user = guild.members.pick_where(&mut self.rng, is_human)?;
+        let reactions = &mut guild.messages.get_mut(place)?.reactions;
+        let emoji = match reactions.first_mut() {
+            Some(reaction) => {
+                reaction.count -= 1;
+                reaction.emoji.clone()
+            }
+            None => other,
+        };
+        reactions.retain(|reaction| reaction.count > 0);
+        d["emoji"] = emoji;
+        d["user_id"] = id(user);
         d["type"] = json!(0);
         d["burst"] = json!(false);
         Some(self.tell(
@@ -43,14 +69,23 @@ impl World {
     }
 
     pub(super) fn message_reaction_remove_all(&mut self) -> Option<Dispatch> {
-        let (at, d) = self.about_message()?;
+        let (at, place, d) = self.about_message()?;
+        self.guilds
+            .get_mut(at)?
+            .messages
+            .get_mut(place)?
+            .reactions
+            .clear();
         let intent = intents::GUILD_MESSAGE_REACTIONS;
         Some(self.tell(Some(at), "MESSAGE_REACTION_REMOVE_ALL", intent, d))
     }
 
     pub(super) fn message_reaction_remove_emoji(&mut self) -> Option<Dispatch> {
-        let (at, mut d) = self.about_message()?;
-        d["emoji"] = self.pick_emoji(at);
+        let (at, place, mut d) = self.about_message()?;
+        let emoji = self.pick_emoji(at);
+        let message = self.guilds.get_mut(at)?.messages.get_mut(place)?;
+        message.reactions.retain(|r| !same(&r.emoji, &emoji));
+        d["emoji"] = emoji;
         let intent = intents::GUILD_MESSAGE_REACTIONS;
         Some(self.tell(Some(at), "MESSAGE_REACTION_REMOVE_EMOJI", intent, d))
     }
@@ -64,20 +99,22 @@ impl World {
     }
 
     fn poll_vote(&mut self, event: &str) -> Option<Dispatch> {
-        let (at, mut d) = self.about_message()?;
-        d["user_id"] = id(self.guilds.get(at)?.members.pick(&mut self.rng)?);
+        let (at, _, mut d) = self.about_message()?;
+        let members = &self.guilds.get(at)?.members;
+        d["user_id"] = id(members.pick_where(&mut self.rng, is_human)?);
         d["answer_id"] = json!(self.rng.random_range(1..=2));
         Some(self.tell(Some(at), event, intents::GUILD_MESSAGE_POLLS, d))
     }
 
-    /// What every event about a message says, with its guild.
-    fn about_message(&mut self) -> Option<(u64, Value)> {
+    /// What every event about a message says, with its guild and its place there.
+    fn about_message(&mut self) -> Option<(u64, usize, Value)> {
         let at = self.pick_guild()?;
         let place = self.pick_message(at)?;
         let message = &self.guilds.get(at)?.messages[place];
         let (message, channel) = (message.id, message.channel);
         Some((
             at,
+            place,
             json!({
                 "message_id": id(message), "guild_id": id(at), "channel_id": id(channel),
             }),
@@ -97,4 +134,14 @@ impl World {
             _ => json!({"name": FACES[self.place_in(FACES.len())], "id": null}),
         }
     }
+}
+
+/// The bot itself reacts and votes through REST alone.
+fn is_human(member: &Member) -> bool {
+    member.user != 0
+}
+
+/// A custom emoji is known by its id, any other by its name.
+fn same(one: &Value, other: &Value) -> bool {
+    one["id"] == other["id"] && (!one["id"].is_null() || one["name"] == other["name"])
 }

@@ -5,8 +5,12 @@ use serde_json::{Value, json};
 
 use crate::{
     snowflake::timestamp,
-    world::{ANNOUNCEMENT, Dispatch, Thread, World, extend, id, intents, with_guild},
+    world::{
+        ANNOUNCEMENT, Channel, Dispatch, Message, Thread, World, extend, id, intents, with_guild,
+    },
 };
+
+use super::Planned;
 
 /// Discord tells at most this many members of a thread.
 const MEMBERS_TOLD: u8 = 50;
@@ -15,10 +19,32 @@ impl World {
     pub(super) fn thread_create(&mut self) -> Option<Dispatch> {
         let at = self.pick_guild()?;
         let (thread_id, joined) = (self.next_id(), self.once_in(4));
+        let (bot, of_message) = (self.users[0].id, self.once_in(3));
         let guild = self.guilds.get_mut(at)?;
-        let parent = guild
-            .channels
-            .pick_where(&mut self.rng, |c| c.takes_threads())?;
+        // A thread that is started from a message has the message's id.
+        let message = of_message.then(|| {
+            let free = |message: &&mut Message| {
+                let place = guild.channels.get(message.channel);
+                place.is_some_and(Channel::takes_threads) && !message.has_thread
+            };
+            guild.messages.iter_mut().rev().find(free)
+        });
+        let (thread_id, parent) = match message.flatten() {
+            Some(message) => {
+                message.has_thread = true;
+                self.agenda.push_back(Planned::ShowThread {
+                    guild: at,
+                    message: message.id,
+                });
+                (message.id, message.channel)
+            }
+            None => {
+                let parent = guild
+                    .channels
+                    .pick_where(&mut self.rng, |c| c.takes_threads())?;
+                (thread_id, parent)
+            }
+        };
         let announces = guild.channels.get(parent)?.kind == ANNOUNCEMENT;
         let thread = Thread {
             id: thread_id,
@@ -30,7 +56,7 @@ impl World {
             bot_joined_ms: joined.then_some(self.clock_ms),
             ..Thread::default()
         };
-        let mut d = with_guild(thread.json(), at);
+        let mut d = with_guild(thread.json_of_event(bot), at);
         if !joined {
             d["newly_created"] = Value::Bool(true);
         }
@@ -41,6 +67,7 @@ impl World {
     pub(super) fn thread_update(&mut self) -> Option<Dispatch> {
         let (at, thread) = self.pick_thread()?;
         let (style, now) = (self.rng.random_range(0..4), self.clock_ms);
+        let bot = self.users[0].id;
         let thread = self.guilds.get_mut(at)?.threads.get_mut(thread)?;
         match (style, thread.archived_ms) {
             (0, None) => thread.archived_ms = Some(now),
@@ -48,7 +75,7 @@ impl World {
             (2, _) => thread.locked = !thread.locked,
             _ => thread.revision += 1,
         }
-        let d = with_guild(thread.json(), at);
+        let d = with_guild(thread.json_of_event(bot), at);
         Some(self.tell(Some(at), "THREAD_UPDATE", intents::GUILDS, d))
     }
 
@@ -85,10 +112,7 @@ impl World {
             .values()
             .filter(|t| parent.is_none_or(|p| p == t.parent))
             .collect();
-        let members: Vec<Value> = listed
-            .iter()
-            .filter_map(|t| thread_member(t, bot))
-            .collect();
+        let members: Vec<Value> = listed.iter().filter_map(|t| t.member(bot)).collect();
         let threads: Vec<Value> = listed.iter().map(|t| with_guild(t.json(), at)).collect();
         let mut d = json!({"threads": threads, "members": members, "guild_id": id(at)});
         if let Some(parent) = parent {
@@ -102,7 +126,7 @@ impl World {
         let (bot, now) = (self.users[0].id, self.clock_ms);
         let thread = self.guilds.get_mut(at)?.threads.get_mut(thread)?;
         thread.bot_joined_ms = Some(now);
-        let d = with_guild(thread_member(thread, bot)?, at);
+        let d = with_guild(thread.member(bot)?, at);
         Some(self.tell(Some(at), "THREAD_MEMBER_UPDATE", intents::GUILDS, d))
     }
 
@@ -110,7 +134,9 @@ impl World {
         let (at, thread_id) = self.pick_thread()?;
         let leaves = self.once_in(3);
         let guild = self.guilds.get_mut(at)?;
-        let user = guild.members.pick(&mut self.rng)?;
+        let user = guild
+            .members
+            .pick_where(&mut self.rng, |member| member.user != 0)?;
         let member = guild.members.get(user)?;
         let thread = guild.threads.get_mut(thread_id)?;
         let change = if leaves {
@@ -141,17 +167,4 @@ impl World {
         })?;
         Some((at, self.guilds.get(at)?.threads.pick(&mut self.rng)?))
     }
-}
-
-/// The bot's thread member object, if the bot is in the thread.
-fn thread_member(thread: &Thread, bot: u64) -> Option<Value> {
-    let joined = thread.bot_joined_ms?;
-    Some(json!({
-        "user_id": id(bot),
-        "muted": false,
-        "mute_config": null,
-        "join_timestamp": timestamp(joined),
-        "id": id(thread.id),
-        "flags": 1,
-    }))
 }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{has, in_guild, last_id},
+    entries::{has, in_guild, last_id, may_be_list},
     id, id_of,
 };
 
@@ -31,6 +31,48 @@ impl Truth {
             return self.entries.insert(key, Value::Object(d.clone()));
         }
         self.change(key, d)
+    }
+
+    /// A new thread is the newest of its forum; one that is archived isn't kept.
+    pub(super) fn thread_create(&mut self, d: &Fields) -> Option<Value> {
+        let (key, thread) = (key(d, "id")?, id_of(d, "id")?);
+        let parent = match d.get("parent_id") {
+            None | Some(Value::Null) => None,
+            Some(parent) => Some(id(parent)?),
+        };
+        self.keep(key, Value::Object(d.clone()));
+        if let (Some(guild), Some(parent)) = (id_of(d, "guild_id"), parent) {
+            let forum = format!("channel:{guild}:{parent}");
+            let kind = self.get(&forum).and_then(|channel| channel.get("type"));
+            if kind
+                .and_then(Value::as_u64)
+                .is_some_and(|kind| kind == 15 || kind == 16)
+            {
+                self.newest_in(&forum, thread);
+            }
+        }
+        None
+    }
+
+    /// An archived thread goes, with its messages; when it is no longer archived it comes back whole.
+    pub(super) fn thread_update(&mut self, d: &Fields) -> Option<Value> {
+        if !is_archived(d) {
+            return self.channel_update(d);
+        }
+        let (key, thread) = (key(d, "id")?, id_of(d, "id")?);
+        self.remove_messages(thread);
+        self.entries.remove(&key)
+    }
+
+    /// `last_message_id`, of which no event tells: it only grows.
+    pub(super) fn newest_in(&mut self, channel: &str, newest: u64) {
+        let of_guild = channel.matches(':').count() == 2;
+        if let Some(Value::Object(channel)) = self.entries.get_mut(channel)
+            && (of_guild || !has(channel, "guild_id"))
+            && id_of(channel, "last_message_id").is_none_or(|known| known < newest)
+        {
+            channel.insert("last_message_id".to_owned(), newest.to_string().into());
+        }
     }
 
     pub(super) fn channel_delete(&mut self, d: &Fields) -> Option<Value> {
@@ -71,9 +113,31 @@ impl Truth {
         self.set_field(&key(d, "id")?, "member", Value::Object(member))
     }
 
+    /// Of those who come and go only the bot matters: its thread member stands in the thread.
     pub(super) fn thread_members_update(&mut self, d: &Fields) -> Option<Value> {
         id_of(d, "guild_id")?;
-        self.channel_field(d, "id", "member_count")
+        if !may_be_list(d, "added_members") || !may_be_list(d, "removed_member_ids") {
+            return None;
+        }
+        let old = self.channel_field(d, "id", "member_count");
+        let (key, bot) = (key(d, "id")?, self.bot());
+        let list = |name: &str| d.get(name).and_then(Value::as_array).into_iter().flatten();
+        let own = list("added_members")
+            .filter_map(Value::as_object)
+            .rfind(|member| bot.is_some() && id_of(member, "user_id") == bot);
+        let leaves = list("removed_member_ids").any(|user| bot.is_some() && id(user) == bot);
+        if let Some(Value::Object(thread)) = self.entries.get_mut(&key) {
+            if let Some(own) = own {
+                let mut own = own.clone();
+                own.shift_remove("presence");
+                own.shift_remove("member");
+                thread.insert("member".to_owned(), Value::Object(own));
+            }
+            if leaves {
+                thread.shift_remove("member");
+            }
+        }
+        old
     }
 
     pub(super) fn thread_list_sync(&mut self, d: &Fields) -> Option<Value> {
@@ -83,13 +147,36 @@ impl Truth {
             None | Some(Value::Null) => None,
             Some(ids) => Some(ids.as_array()?.iter().filter_map(id).collect()),
         };
+        if !may_be_list(d, "members") {
+            return None;
+        }
+        let members = d.get("members").and_then(Value::as_array);
         let threads = || threads.iter().filter_map(Value::as_object);
-        let listed: BTreeSet<u64> = threads().filter_map(|thread| id_of(thread, "id")).collect();
+        let mut listed = BTreeSet::new();
+        for thread in threads() {
+            match id_of(thread, "id") {
+                Some(id) if is_archived(thread) => listed.remove(&id),
+                Some(id) => listed.insert(id),
+                None => false,
+            };
+        }
         self.remove_threads(guild, parents.as_ref(), &listed);
         for thread in threads() {
-            if let Some(id) = id_of(thread, "id") {
-                self.put(format!("channel:{guild}:{id}"), in_guild(thread, guild));
+            let Some(thread_id) = id_of(thread, "id") else {
+                continue;
+            };
+            let key = format!("channel:{guild}:{thread_id}");
+            let is_its = |member: &&Value| member.get("id").and_then(id) == Some(thread_id);
+            let told = members.and_then(|members| members.iter().rfind(is_its));
+            // Without a list of the bot's memberships, what is known of them stays.
+            let known = self.get(&key).and_then(|known| known.get("member"));
+            let known = known.filter(|_| members.is_none() && !thread.contains_key("member"));
+            let member = told.or(known).cloned();
+            let mut thread = in_guild(thread, guild);
+            if let Some(member) = member {
+                thread["member"] = member;
             }
+            self.keep(key, thread);
         }
         None
     }
@@ -124,6 +211,12 @@ fn is_thread(channel: &Fields) -> bool {
         .get("type")
         .and_then(Value::as_u64)
         .is_some_and(|kind| (10..=12).contains(&kind))
+}
+
+/// Discord lists it no more.
+pub(super) fn is_archived(thread: &Fields) -> bool {
+    let metadata = thread.get("thread_metadata");
+    metadata.is_some_and(|metadata| metadata.get("archived") == Some(&Value::Bool(true)))
 }
 
 fn is_obfuscated(channel: &Fields) -> bool {

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Fields, Truth};
+use super::{Fields, Truth, channels::is_archived};
 
 /// An id: a string or number of digits only.
 pub(super) fn id(value: &Value) -> Option<u64> {
@@ -52,6 +52,21 @@ impl Truth {
     /// Stores, whatever was there.
     pub(super) fn put(&mut self, key: String, value: Value) {
         self.entries.insert(key, value);
+    }
+
+    /// Stores a channel or a presence; an archived thread and an offline presence are no entries.
+    pub(super) fn keep(&mut self, key: String, value: Value) {
+        let is_thread = key.starts_with("channel:");
+        let absent = match value.as_object() {
+            Some(object) if is_thread => is_archived(object),
+            Some(object) => is_offline(object),
+            None => false,
+        };
+        if absent {
+            self.entries.remove(&key);
+        } else {
+            self.put(key, value);
+        }
     }
 
     /// Merges over the entry and returns it as it was; stores a whole one that wasn't there.
@@ -111,6 +126,11 @@ impl Truth {
             self.entries.remove(&key);
         }
     }
+}
+
+/// A presence that says no more than that there is none.
+pub(super) fn is_offline(presence: &Fields) -> bool {
+    presence.get("status").and_then(Value::as_str) == Some("offline")
 }
 
 /// The last id of a key.

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
+    channels::is_archived,
     entries::{id, id_of, in_guild, last_id, may_be_list},
 };
 
@@ -56,30 +57,46 @@ impl Truth {
             return None;
         }
         let old = self.entries.get(&format!("guild:{guild}")).cloned();
-        let listed: BTreeSet<u64> = elements(d, "channels")
-            .chain(elements(d, "threads"))
-            .filter_map(|channel| id_of(channel, "id"))
-            .collect();
-        for channel in self.channels(guild) {
-            if !listed.contains(&channel) {
-                self.remove_messages(channel);
+        for (list, family, path) in LISTS {
+            // Threads are told of beside channels, and replaced with them.
+            if list != "threads" && is_full(d, list) {
+                self.remove_unlisted(guild, family, path, d, list);
             }
-        }
-        for family in FAMILIES {
-            self.remove_with(&format!("{family}:{guild}:"));
         }
         for (list, family, path) in LISTS {
             for element in elements(d, list) {
                 if let Some(child) = id_at(element, path) {
-                    self.put(
-                        format!("{family}:{guild}:{child}"),
-                        in_guild(element, guild),
-                    );
+                    let key = format!("{family}:{guild}:{child}");
+                    match family {
+                        "channel" | "presence" => self.keep(key, in_guild(element, guild)),
+                        _ => self.put(key, in_guild(element, guild)),
+                    }
                 }
             }
         }
         self.put(format!("guild:{guild}"), Value::Object(without_lists(d)));
         old
+    }
+
+    /// Removes the children of a family that a list, which is full, doesn't have.
+    fn remove_unlisted(&mut self, guild: u64, family: &str, path: &[&str], d: &Fields, list: &str) {
+        let mut listed: BTreeSet<u64> = BTreeSet::new();
+        let beside = if list == "channels" { "threads" } else { list };
+        for element in elements(d, list).chain(elements(d, beside)) {
+            match id_at(element, path) {
+                Some(id) if family == "channel" && is_archived(element) => listed.remove(&id),
+                Some(id) => listed.insert(id),
+                None => false,
+            };
+        }
+        for key in self.keys_with(&format!("{family}:{guild}:")) {
+            if let Some(id) = last_id(&key).filter(|id| !listed.contains(id)) {
+                if family == "channel" {
+                    self.remove_messages(id);
+                }
+                self.entries.remove(&key);
+            }
+        }
     }
 
     pub(super) fn guild_update(&mut self, d: &Fields) -> Option<Value> {
@@ -96,11 +113,9 @@ impl Truth {
         self.entries.remove(&format!("guild:{guild}"))
     }
 
-    /// Only the stub remains.
+    /// The guild says that it is unavailable; everything of it stays.
     fn outage(&mut self, guild: u64, stub: &Fields) -> Option<Value> {
-        self.purge_guild(guild);
-        self.entries
-            .insert(format!("guild:{guild}"), Value::Object(stub.clone()))
+        self.change(format!("guild:{guild}"), &without_lists(stub))
     }
 
     /// Removes all children of a guild, and the messages of its channels.
@@ -190,7 +205,25 @@ impl Truth {
         }
         before.sort_by_key(|(id, _)| *id);
         let before: Vec<Value> = before.into_iter().map(|(_, entry)| entry).collect();
-        (!before.is_empty()).then_some(Value::Array(before))
+        Some(Value::Array(before))
+    }
+
+    /// The sounds that have changed; `old` is those of them that were known, in the same order.
+    pub(super) fn sounds_update(&mut self, d: &Fields) -> Option<Value> {
+        let guild = id_of(d, "guild_id")?;
+        d.get("soundboard_sounds")?.as_array()?;
+        let mut before = Vec::new();
+        for sound in elements(d, "soundboard_sounds") {
+            let Some(sound_id) = id_of(sound, "sound_id") else {
+                continue;
+            };
+            let key = format!("soundboard_sound:{guild}:{sound_id}");
+            match self.amend(&key, sound) {
+                Some(old) => before.push(old),
+                None => self.put(key, in_guild(sound, guild)),
+            }
+        }
+        Some(Value::Array(before))
     }
 
     pub(super) fn scheduled_users(&mut self, d: &Fields, by: i64) -> Option<Value> {
@@ -209,6 +242,18 @@ fn child_key(family: &str, d: &Fields, id_field: &str) -> Option<String> {
         id_of(d, "guild_id")?,
         id_of(d, id_field)?
     ))
+}
+
+/// Whether the payload has the list, and all of it: Discord lists all members only of guilds that
+/// are not large, and of these only to who may see presences.
+fn is_full(d: &Fields, list: &str) -> bool {
+    let Some(elements) = d.get(list).and_then(Value::as_array) else {
+        return false;
+    };
+    let count = d.get("member_count").and_then(Value::as_u64);
+    list != "members"
+        || d.get("large") != Some(&Value::Bool(true))
+            && count.is_none_or(|count| count <= elements.len() as u64)
 }
 
 /// The objects of a list; anything else in it is skipped.

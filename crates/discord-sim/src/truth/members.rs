@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{has, id, in_guild, may_be_list},
+    entries::{has, id, in_guild, is_offline, may_be_list},
     id_of, merge,
 };
 
@@ -19,11 +19,11 @@ impl Truth {
         None
     }
 
+    /// The voice state goes with the VOICE_STATE_UPDATE that follows.
     pub(super) fn member_remove(&mut self, d: &Fields) -> Option<Value> {
         let (guild, user) = (id_of(d, "guild_id")?, user_of(d)?);
         self.count(&format!("guild:{guild}"), "member_count", -1);
         self.entries.remove(&format!("presence:{guild}:{user}"));
-        self.entries.remove(&format!("voice:{guild}:{user}"));
         self.entries.remove(&format!("member:{guild}:{user}"))
     }
 
@@ -48,7 +48,11 @@ impl Truth {
             let elements = d.get(list).and_then(Value::as_array).into_iter().flatten();
             for element in elements.filter_map(Value::as_object) {
                 if let Some(user) = user_of(element) {
-                    self.put(format!("{family}:{guild}:{user}"), in_guild(element, guild));
+                    let key = format!("{family}:{guild}:{user}");
+                    match family {
+                        "presence" => self.keep(key, in_guild(element, guild)),
+                        _ => self.put(key, in_guild(element, guild)),
+                    }
                 }
             }
         }
@@ -58,6 +62,9 @@ impl Truth {
     /// Merged, and so is the `user` in it: it is partial.
     pub(super) fn presence_update(&mut self, d: &Fields) -> Option<Value> {
         let key = format!("presence:{}:{}", id_of(d, "guild_id")?, user_of(d)?);
+        if is_offline(d) {
+            return self.entries.remove(&key);
+        }
         let Some(presence) = self.entries.get_mut(&key) else {
             self.put(key, Value::Object(d.clone()));
             return None;

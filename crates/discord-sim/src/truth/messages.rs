@@ -6,21 +6,37 @@ use super::{Fields, Truth, entries::has, id, id_of};
 
 impl Truth {
     pub(super) fn message_create(&mut self, d: &Fields) -> Option<Value> {
-        self.put(key(d)?, Value::Object(d.clone()));
+        let (key, message, channel) = (key(d)?, id_of(d, "id")?, id_of(d, "channel_id")?);
+        self.put(key, Value::Object(d.clone()));
+        let channel = match id_of(d, "guild_id") {
+            Some(guild) => format!("channel:{guild}:{channel}"),
+            None => format!("channel:{channel}"),
+        };
+        self.newest_in(&channel, message);
         None
     }
 
-    /// One that isn't known is stored if it is whole.
+    /// A whole message replaces, but that a poll without results keeps those that are known; less is
+    /// merged over a known one.
     pub(super) fn message_update(&mut self, d: &Fields) -> Option<Value> {
         let key = key(d)?;
         let whole = ["author", "timestamp", "content"]
             .iter()
             .all(|name| has(d, name));
-        if whole {
-            self.change(key, d)
-        } else {
-            self.amend(&key, d)
+        if !whole {
+            return self.amend(&key, d);
         }
+        let mut message = d.clone();
+        let known = self
+            .get(&key)
+            .and_then(|known| known.get("poll")?.get("results"));
+        if let Some(results) = known.filter(|results| !results.is_null()).cloned()
+            && let Some(Value::Object(poll)) = message.get_mut("poll")
+            && !has(poll, "results")
+        {
+            poll.insert("results".to_owned(), results);
+        }
+        self.entries.insert(key, Value::Object(message))
     }
 
     pub(super) fn message_delete(&mut self, d: &Fields) -> Option<Value> {
@@ -33,7 +49,7 @@ impl Truth {
         let gone: Vec<Value> = ids
             .filter_map(|id| self.entries.remove(&format!("message:{channel}:{id}")))
             .collect();
-        (!gone.is_empty()).then_some(Value::Array(gone))
+        Some(Value::Array(gone))
     }
 
     /// Removes all messages of a channel.

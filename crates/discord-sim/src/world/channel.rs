@@ -53,18 +53,34 @@ impl Channel {
     }
 
     /// The channel object without `guild_id`, obfuscated if the bot can't view it.
-    pub(crate) fn json(&self) -> Value {
-        if self.hidden {
-            return json!({
-                "id": id(self.id),
-                "type": self.kind,
-                "name": "___hidden___",
-                "position": self.position,
-                "parent_id": self.parent.map(id),
-                "permission_overwrites": [],
-                "flags": OBFUSCATED,
-            });
+    pub(crate) fn json(&self, guild: u64) -> Value {
+        let mut channel = self.json_in_full();
+        if !self.hidden {
+            return channel;
         }
+        // All fields are there; what they would give away is nulled or the default.
+        let overwrite = json!({"id": id(guild), "type": 0, "allow": "0", "deny": "1024"});
+        for (field, value) in [
+            ("name", json!("___hidden___")),
+            ("permission_overwrites", json!([overwrite])),
+            ("flags", json!(OBFUSCATED)),
+            ("topic", Value::Null),
+            ("last_message_id", Value::Null),
+            ("last_pin_timestamp", Value::Null),
+            ("icon_emoji", Value::Null),
+            ("default_reaction_emoji", Value::Null),
+            ("nsfw", json!(false)),
+            ("rate_limit_per_user", json!(0)),
+            ("available_tags", json!([])),
+        ] {
+            if channel.get(field).is_some() {
+                channel[field] = value;
+            }
+        }
+        channel
+    }
+
+    fn json_in_full(&self) -> Value {
         let look = self.id ^ u64::from(self.revision);
         let mut channel = json!({
             "version": 1_795_000_000_000 + u64::from(self.revision),
@@ -144,9 +160,34 @@ pub(crate) struct Thread {
 }
 
 impl Thread {
-    /// The thread's channel object without `guild_id`.
+    /// The thread as GUILD_CREATE lists it: without `guild_id`, and its member without ids.
+    pub(crate) fn json_of_create(&self) -> Value {
+        let mut thread = self.json();
+        if let Some(joined) = self.bot_joined_ms {
+            thread["member"] = membership(joined);
+        }
+        thread
+    }
+
+    /// The thread as an event of its own tells it, without `guild_id`.
+    pub(crate) fn json_of_event(&self, bot: u64) -> Value {
+        let mut thread = self.json();
+        if let Some(member) = self.member(bot) {
+            thread["member"] = member;
+        }
+        thread
+    }
+
+    /// The bot's thread member object, if the bot is in the thread.
+    pub(crate) fn member(&self, bot: u64) -> Option<Value> {
+        let mut member = json!({"user_id": id(bot), "id": id(self.id)});
+        extend(&mut member, membership(self.bot_joined_ms?));
+        Some(member)
+    }
+
+    /// The thread's channel object without `guild_id` and `member`.
     pub(crate) fn json(&self) -> Value {
-        let mut thread = json!({
+        json!({
             "type": self.kind,
             "total_message_sent": self.messages,
             "thread_metadata": {
@@ -165,14 +206,15 @@ impl Thread {
             "last_message_id": self.last_message.map(id),
             "id": id(self.id),
             "flags": 0,
-        });
-        if let Some(joined) = self.bot_joined_ms {
-            thread["member"] = json!({
-                "muted": false, "mute_config": null, "join_timestamp": timestamp(joined), "flags": 1,
-            });
-        }
-        thread
+        })
     }
+}
+
+/// A thread member object without its ids.
+fn membership(joined_ms: u64) -> Value {
+    json!({
+        "muted": false, "mute_config": null, "join_timestamp": timestamp(joined_ms), "flags": 1,
+    })
 }
 
 /// Adds the fields of one object to another.

@@ -180,12 +180,13 @@ impl Guild {
         if view.returning {
             more["unavailable"] = Value::Bool(false);
         }
-        more["channels"] = self.channels.values().map(Channel::json).collect();
+        let channels = self.channels.values();
+        more["channels"] = channels.map(|channel| channel.json(self.id)).collect();
         more["threads"] = self
             .threads
             .values()
             .filter(|t| t.archived_ms.is_none())
-            .map(Thread::json)
+            .map(Thread::json_of_create)
             .collect();
         more["stage_instances"] = self
             .stages

@@ -123,10 +123,10 @@ pub(crate) struct Presence {
     pub(crate) since_ms: u64,
 }
 
-/// The presence object; the user is partial, as Discord sends it.
+/// The presence object.
 #[derive(Debug, Serialize)]
 pub(crate) struct PresenceObject {
-    pub(crate) user: PartialUser,
+    pub(crate) user: PresenceUser,
     status: &'static str,
     processed_at_timestamp: u64,
     client_status: ClientStatus,
@@ -135,14 +135,12 @@ pub(crate) struct PresenceObject {
     pub(crate) guild_id: Option<Id>,
 }
 
-/// A presence's user: its id, and what has changed.
+/// A presence's user: its id, or all of it.
 #[derive(Debug, Serialize)]
-pub(crate) struct PartialUser {
-    id: Id,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) username: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) avatar: Option<Option<String>>,
+#[serde(untagged)]
+pub(crate) enum PresenceUser {
+    Id { id: Id },
+    Whole(UserObject),
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -169,11 +167,7 @@ impl Presence {
             },
         };
         PresenceObject {
-            user: PartialUser {
-                id: Id(user),
-                username: None,
-                avatar: None,
-            },
+            user: PresenceUser::Id { id: Id(user) },
             status,
             processed_at_timestamp: self.since_ms,
             client_status,

@@ -13,6 +13,11 @@ use crate::snowflake::timestamp;
 /// How many messages of a guild (or of all DMs) can still be edited and deleted.
 pub(crate) const REMEMBERED: usize = 64;
 
+/// Flag of a message that a thread has begun from.
+const HAS_THREAD: u32 = 1 << 5;
+/// How long a poll is open.
+const POLL_MS: u64 = 86_400_000;
+
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Message {
     pub(crate) id: u64,
@@ -26,8 +31,33 @@ pub(crate) struct Message {
     pub(crate) edits: u16,
     /// The message it answers.
     pub(crate) replies_to: Option<u64>,
+    /// A thread has begun here; it has the message's id.
+    pub(crate) has_thread: bool,
+    /// Its link has a preview.
+    pub(crate) previewed: bool,
+    pub(crate) reactions: Vec<Reaction>,
     /// What a client wrote through REST, instead of invented words.
     pub(crate) written: Option<Box<Written>>,
+}
+
+/// How often one emoji was reacted with.
+#[derive(Debug, Clone)]
+pub(crate) struct Reaction {
+    pub(crate) emoji: Value,
+    pub(crate) count: u32,
+}
+
+impl Reaction {
+    fn json(&self) -> Value {
+        json!({
+            "me_burst": false,
+            "me": false,
+            "emoji": self.emoji,
+            "count_details": {"normal": self.count, "burst": 0},
+            "count": self.count,
+            "burst_colors": [],
+        })
+    }
 }
 
 /// The body of a create message request, as far as the simulator keeps it.
@@ -46,7 +76,11 @@ pub(crate) struct MessageObject {
     tts: bool,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) thread: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     referenced_message: Option<()>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reactions: Vec<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     poll: Option<Value>,
     pinned: bool,
@@ -93,14 +127,23 @@ impl Message {
                 written.embeds.clone(),
                 written.nonce.clone(),
             ),
+            None if self.previewed => (
+                words::sentence(look),
+                preview(self.id),
+                Some(id(self.id >> 1)),
+            ),
             None => (words::sentence(look), embeds(look), Some(id(self.id >> 1))),
         };
+        let first_look = words::scramble(self.id);
         MessageObject {
             kind: if self.replies_to.is_some() { 19 } else { 0 },
             tts: false,
             timestamp: timestamp(self.sent_ms),
+            thread: None,
             referenced_message: self.replies_to.map(|_| ()),
-            poll: (look.is_multiple_of(41) && self.written.is_none()).then(|| poll(look)),
+            reactions: self.reactions.iter().map(Reaction::json).collect(),
+            poll: (first_look.is_multiple_of(41) && self.written.is_none())
+                .then(|| poll(first_look, self.sent_ms)),
             pinned: false,
             nonce,
             message_reference: self.replies_to.map(|answered| Reference {
@@ -114,7 +157,7 @@ impl Message {
             mention_everyone: look.is_multiple_of(211),
             member: None,
             id: Id(self.id),
-            flags: 0,
+            flags: if self.has_thread { HAS_THREAD } else { 0 },
             embeds,
             edited_timestamp: self.edited_ms.map(timestamp),
             content,
@@ -183,14 +226,14 @@ fn attachments(look: u64, channel: u64) -> Value {
     }])
 }
 
-fn poll(look: u64) -> Value {
+fn poll(look: u64, begun_ms: u64) -> Value {
     json!({
         "question": {"text": words::sentence(look)},
         "answers": [
             {"answer_id": 1, "poll_media": {"text": "yes"}},
             {"answer_id": 2, "poll_media": {"text": "no"}},
         ],
-        "expiry": null,
+        "expiry": timestamp(begun_ms + POLL_MS),
         "allow_multiselect": false,
         "layout_type": 1,
     })

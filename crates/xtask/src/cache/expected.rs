@@ -90,9 +90,13 @@ impl Expectation {
         mut truth: BTreeMap<String, Value>,
         cached: &BTreeMap<String, String>,
     ) -> BTreeMap<String, Value> {
+        let bot = truth.get("bot_user").and_then(|user| user["id"].as_str());
+        let own = bot.map(|bot| format!(":{bot}"));
         truth.retain(|key, value| {
             let family = key.split(':').next().unwrap_or_default();
-            if self.off.contains(&family) {
+            // The bot's own member is kept at any setting.
+            let is_own = own.as_ref().is_some_and(|own| key.ends_with(own));
+            if self.off.contains(&family) && !(family == "member" && is_own) {
                 return false;
             }
             let may_have_expired = match self.expiring.get(family) {
@@ -184,6 +188,20 @@ mod tests {
         let short = [("STATE_MESSAGE_TTL", "1000")];
         let short = expectation(&short, 600, &known).unwrap();
         assert_eq!(held(&short), [r#"message:1:2 {"id":2}"#]);
+    }
+
+    #[test]
+    fn the_bots_own_member_is_expected_at_any_setting() {
+        let off = expectation(&[("STATE_MEMBER", "off")], 1, &[]).unwrap();
+        let truth = [
+            ("bot_user", json!({"id": "7"})),
+            ("member:1:7", json!({})),
+            ("member:1:17", json!({})),
+        ];
+        let truth = truth.map(|(key, value)| (key.to_owned(), value));
+        let held = off.hold(truth.into(), &BTreeMap::new());
+        let keys: Vec<&String> = held.keys().collect();
+        assert_eq!(keys, ["bot_user", "member:1:7"]);
     }
 
     #[test]

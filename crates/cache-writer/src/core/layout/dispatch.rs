@@ -10,6 +10,8 @@
 //! | `role:<guild>:<role>`, `emoji:<guild>:<emoji>`, `sticker:<guild>:<sticker>` | |
 //! | `member:<guild>:<user>` | a member; expires if `STATE_MEMBER_TTL` is set |
 //! | `presence:<guild>:<user>`, `voice:<guild>:<user>` | |
+//! | `dispatch:total:<guild>` | which total of shards writes the guild, and since when |
+//! | `dispatch:arrival:<guild>:<user>` | somebody joined lately; where members are not cached; expires |
 //! | `stage:<guild>:<stage>`, `scheduled_event:<guild>:<event>`, `soundboard_sound:<guild>:<sound>` | |
 //!
 //! Which keys there are is told by the indexes, see [`super::index`].
@@ -31,7 +33,7 @@ pub fn key(entity: Entity) -> String {
     match entity {
         Entity::BotUser => "bot_user".to_owned(),
         Entity::Message { channel, .. } => format!("{name}:{channel}:{id}"),
-        Entity::Guild(_) => format!("{name}:{id}"),
+        Entity::Guild(_) | Entity::Total(_) => format!("{name}:{id}"),
         _ => match entity.guild() {
             Some(guild) => format!("{name}:{guild}:{id}"),
             None => format!("{name}:{id}"),
@@ -45,8 +47,11 @@ pub fn parse_key(key: &str) -> Option<Entity> {
     if key == "bot_user" {
         return Some(Entity::BotUser);
     }
-    let mut parts = key.split(':');
-    let name = parts.next()?;
+    let colon = key
+        .strip_prefix("dispatch:")
+        .map_or(0, |_| "dispatch:".len());
+    let mut parts = key[colon..].split(':');
+    let name = &key[..colon + parts.next()?.len()];
     let first = super::index::parse_id(parts.next()?)?;
     let second = parts.next().map(super::index::parse_id);
     if parts.next().is_some() {
@@ -54,6 +59,11 @@ pub fn parse_key(key: &str) -> Option<Entity> {
     }
     match (name, second) {
         ("guild", None) => Some(Entity::Guild(first)),
+        ("dispatch:total", None) => Some(Entity::Total(first)),
+        ("dispatch:arrival", Some(user)) => Some(Entity::Arrival {
+            guild: first,
+            user: user?,
+        }),
         ("channel", None) => Some(Entity::Channel {
             guild: None,
             id: first,

@@ -31,7 +31,7 @@ use crate::core::{
 pub fn location(entity: Entity) -> Location {
     let id = entity.id();
     let key = match entity {
-        Entity::BotUser => {
+        Entity::BotUser | Entity::Total(_) | Entity::Arrival { .. } => {
             return Location::Key {
                 database: Database::Main,
                 key: dispatch::key(entity),
@@ -119,7 +119,7 @@ fn put<'w>(entity: Entity, value: &'w str, settings: &Settings, commands: &mut V
         }));
     }
     match location(entity) {
-        // With both layouts the bot's user has been written by the other one.
+        // With both layouts the bot's user and the bookkeeping have been written by the other one.
         Location::Key {
             database: Database::Main,
             ..

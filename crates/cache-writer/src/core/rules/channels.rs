@@ -11,8 +11,8 @@ use crate::core::{
     step::{Merging, Scope, Step, Steps},
 };
 
-pub(super) fn create(d: Object<'_>) -> Outcome<'_> {
-    let (entity, scope) = channel(&d, "id")?;
+pub(super) fn create<'a>(d: &Object<'a>) -> Outcome<'a> {
+    let (entity, scope) = channel(d, "id")?;
     let steps = vec![Step::Store {
         entity,
         value: Cow::Borrowed(d.text),
@@ -77,7 +77,7 @@ fn field<'a>(d: &Object<'a>, id: &'static str, field: &'static str) -> Outcome<'
 }
 
 /// A guild's channel if there is a `guild_id`, else a private one.
-fn channel(d: &Object<'_>, id: &'static str) -> Result<(Entity, Scope), Unusable> {
+pub(super) fn channel(d: &Object<'_>, id: &'static str) -> Result<(Entity, Scope), Unusable> {
     let id = d.id(id)?;
     let guild = d.optional_id("guild_id")?;
     let scope = match guild {

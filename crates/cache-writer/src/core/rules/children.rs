@@ -69,7 +69,7 @@ pub(super) fn user_count<'a>(d: &Object<'_>, up: bool) -> Outcome<'a> {
         entity,
         field: "user_count",
         up,
-        unless: None,
+        unless: Vec::new(),
         old: true,
     };
     Ok(in_guild(guild, vec![step]))

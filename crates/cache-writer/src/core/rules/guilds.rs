@@ -2,12 +2,13 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use super::{Outcome, in_guild, listed};
+use super::{Listed, Outcome, in_guild};
 use crate::core::{
     entity::{Entity, Family},
     object::Object,
     purge::{Purge, Target},
     step::{Merging, Scope, Step, Steps},
+    totals::Origin,
 };
 
 /// The lists inside a guild object whose elements are cached on their own.
@@ -26,14 +27,17 @@ pub(in crate::core) const NESTED: [(&str, Family); 11] = [
 ];
 
 /// The bot's user; stubs for guilds that are not cached. A new session's READY also removes the
-/// guilds of its shard that it does not list; the shard number is filled in by the planner, which
-/// knows the event.
-pub(super) fn ready(d: Object<'_>) -> Outcome<'_> {
+/// guilds of its shard that it does not list.
+///
+/// Every shard is told of the bot's user, in partitions that know nothing of each other: shard 0
+/// writes it, the others see to it that it is there.
+pub(super) fn ready<'a>(d: &Object<'a>, origin: Origin) -> Outcome<'a> {
     let user = d.nested("user")?;
     user.id("id")?;
-    let mut steps = vec![Step::Store {
-        entity: Entity::BotUser,
-        value: Cow::Borrowed(user.text),
+    let (entity, value) = (Entity::BotUser, Cow::Borrowed(user.text));
+    let mut steps = vec![match origin.shard {
+        0 => Step::Store { entity, value },
+        _ => Step::StoreIfAbsent { entity, value },
     }];
     let mut keep = HashSet::new();
     let mut skipped = 0;
@@ -51,17 +55,21 @@ pub(super) fn ready(d: Object<'_>) -> Outcome<'_> {
         }
     }
     steps.push(Step::Purge(Purge {
-        target: Target::Guilds { shard: 0, total: 0 },
+        target: Target::Guilds {
+            shard: origin.shard,
+            total: origin.total,
+            received_us: origin.received_us,
+        },
         keep,
     }));
     Ok(Steps {
-        scope: Scope::Everything,
-        steps,
         skipped,
+        ..Steps::new(Scope::Everything, steps)
     })
 }
 
-pub(super) fn user_update(d: Object<'_>) -> Outcome<'_> {
+/// On shard 0 alone: another one would find the user as it is after the change, or before.
+pub(super) fn user_update(d: Object<'_>, origin: Origin) -> Outcome<'_> {
     d.id("id")?;
     let whole = Some(Cow::Borrowed(d.text));
     let entity = Entity::BotUser;
@@ -71,34 +79,51 @@ pub(super) fn user_update(d: Object<'_>) -> Outcome<'_> {
         whole,
         mode: Merging::Fields,
     };
-    Ok(Steps {
-        steps: vec![step],
-        ..Steps::default()
+    Ok(match origin.shard {
+        0 => Steps::new(Scope::Nothing, vec![step]),
+        _ => Steps::default(),
     })
 }
 
-/// Everything of the guild becomes what the payload lists.
+/// Each list that the payload holds in full replaces what is cached.
 pub(super) fn create(mut d: Object<'_>) -> Outcome<'_> {
     let guild = d.id("id")?;
     if d.is_true("unavailable") {
-        return Ok(in_guild(guild, unavailable(guild, &d)));
+        return Ok(unavailable(guild, d, true));
     }
     let mut children = Vec::new();
+    let mut replaced = Vec::new();
     let mut skipped = 0;
     for (list, family) in NESTED {
-        for text in d.optional_list(list)?.unwrap_or_default() {
-            match listed(guild, family, text) {
+        let Some(texts) = d.optional_list(list)? else {
+            continue;
+        };
+        if list != "threads" && (family != Family::Member || lists_all_members(&d, texts.len())) {
+            replaced.push(family);
+        }
+        for text in texts {
+            match Listed::parse(guild, family, text) {
                 Some(child) => children.push(child),
                 None => skipped += 1,
             }
         }
     }
-    let keep = children.iter().map(|(entity, _)| *entity).collect();
+    let mut keep = HashSet::new();
+    for child in &children {
+        if child.value.is_some() {
+            keep.insert(child.entity);
+        } else {
+            keep.remove(&child.entity);
+        }
+    }
     let name = d.value("name");
     d.strip(&NESTED.map(|(list, _)| list));
     let mut steps = vec![
         Step::Purge(Purge {
-            target: Target::Children { guild },
+            target: Target::Children {
+                guild,
+                families: replaced,
+            },
             keep,
         }),
         Step::Joined { guild, name },
@@ -107,16 +132,20 @@ pub(super) fn create(mut d: Object<'_>) -> Outcome<'_> {
             value: Cow::Owned(d.render()),
         },
     ];
-    steps.extend(
-        children
-            .into_iter()
-            .map(|(entity, value)| Step::Store { entity, value }),
-    );
+    steps.extend(children.into_iter().map(Listed::store));
     Ok(Steps {
-        scope: Scope::Guild(guild),
-        steps,
         skipped,
+        always_old: true,
+        takes_guild: true,
+        ..in_guild(guild, steps)
     })
+}
+
+/// Discord lists only some members of a large guild, and of any guild where the bot lacks the intent
+/// GUILD_PRESENCES (gateway events page, "Guild Create").
+fn lists_all_members(d: &Object<'_>, listed: usize) -> bool {
+    let listed = u64::try_from(listed).unwrap_or(u64::MAX);
+    !d.is_true("large") && d.number("member_count").is_none_or(|count| count <= listed)
 }
 
 /// Merged, since `joined_at`, `large` and `member_count` are not in the payload. Its lists are no
@@ -139,27 +168,46 @@ pub(super) fn update(mut d: Object<'_>) -> Outcome<'_> {
 
 pub(super) fn delete(d: Object<'_>) -> Outcome<'_> {
     let guild = d.id("id")?;
-    let steps = if d.is_true("unavailable") {
-        unavailable(guild, &d)
-    } else {
-        vec![
-            Step::Purge(Purge::all(Target::Children { guild })),
-            Step::Left { guild },
-            Step::Remove {
-                entity: Entity::Guild(guild),
-            },
-        ]
+    if d.is_true("unavailable") {
+        return Ok(unavailable(guild, d, false));
+    }
+    let children = Target::Children {
+        guild,
+        families: Family::CHILDREN.to_vec(),
     };
-    Ok(in_guild(guild, steps))
+    let steps = vec![
+        Step::Purge(Purge::all(children)),
+        Step::Left { guild },
+        Step::Remove {
+            entity: Entity::Guild(guild),
+        },
+        Step::Discard {
+            entity: Entity::Total(guild),
+        },
+    ];
+    Ok(Steps {
+        always_old: true,
+        ..in_guild(guild, steps)
+    })
 }
 
-/// An outage: the stub stays, so that the return can be told from a join.
-fn unavailable<'a>(guild: u64, d: &Object<'a>) -> Vec<Step<'a>> {
-    vec![
-        Step::Purge(Purge::all(Target::Children { guild })),
-        Step::Replace {
-            entity: Entity::Guild(guild),
-            value: Cow::Borrowed(d.text),
-        },
-    ]
+/// An outage is no loss of state: the guild says that it is unavailable, and all of it stays. A guild
+/// that the bot has just joined may come so first.
+fn unavailable(guild: u64, mut d: Object<'_>, comes: bool) -> Steps<'_> {
+    d.strip(&NESTED.map(|(list, _)| list));
+    let name = d.value("name");
+    let mut steps = vec![Step::Merge {
+        entity: Entity::Guild(guild),
+        whole: Some(Cow::Owned(d.render())),
+        patch: d,
+        mode: Merging::Fields,
+    }];
+    if comes {
+        steps.insert(0, Step::Joined { guild, name });
+    }
+    Steps {
+        always_old: true,
+        takes_guild: comes,
+        ..in_guild(guild, steps)
+    }
 }

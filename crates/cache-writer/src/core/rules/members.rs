@@ -2,22 +2,28 @@
 
 use std::borrow::Cow;
 
-use super::{Outcome, child_id, in_guild, listed};
+use super::{Listed, Outcome, child_id, in_guild, is_offline};
 use crate::core::{
     entity::{Entity, Family},
     object::Object,
     step::{Merging, Step},
 };
 
-/// Discord may repeat it, so the guild counts only members that are not cached yet.
+/// Discord may repeat it, so the guild counts only members that are not cached yet; where members
+/// are not cached, only who has not come lately.
 pub(super) fn add(d: Object<'_>) -> Outcome<'_> {
     let (guild, user) = (d.id("guild_id")?, d.nested("user")?.id("id")?);
     let entity = Entity::Member { guild, user };
+    let arrival = Entity::Arrival { guild, user };
     let steps = vec![
-        member_count(guild, true, Some(entity)),
+        member_count(guild, true, vec![entity, arrival]),
         Step::Store {
             entity,
             value: Cow::Borrowed(d.text),
+        },
+        Step::Store {
+            entity: arrival,
+            value: Cow::Borrowed("{}"),
         },
     ];
     Ok(in_guild(guild, steps))
@@ -41,11 +47,12 @@ pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
     ))
 }
 
-/// The member, and presence and voice state with it.
+/// The member, and its presence with it. Its voice state goes with the VOICE_STATE_UPDATE that
+/// follows: nothing else says which channel was left.
 pub(super) fn remove(d: Object<'_>) -> Outcome<'_> {
     let (guild, user) = (d.id("guild_id")?, d.nested("user")?.id("id")?);
     let steps = vec![
-        member_count(guild, false, None),
+        member_count(guild, false, Vec::new()),
         Step::Remove {
             entity: Entity::Member { guild, user },
         },
@@ -53,7 +60,7 @@ pub(super) fn remove(d: Object<'_>) -> Outcome<'_> {
             entity: Entity::Presence { guild, user },
         },
         Step::Discard {
-            entity: Entity::Voice { guild, user },
+            entity: Entity::Arrival { guild, user },
         },
     ];
     Ok(in_guild(guild, steps))
@@ -67,19 +74,22 @@ pub(super) fn chunk(d: Object<'_>) -> Outcome<'_> {
     let members = members.into_iter().map(|text| (Family::Member, text));
     let presences = presences.into_iter().map(|text| (Family::Presence, text));
     for (family, text) in members.chain(presences) {
-        match listed(guild, family, text) {
-            Some((entity, value)) => chunk.steps.push(Step::Store { entity, value }),
+        match Listed::parse(guild, family, text) {
+            Some(listed) => chunk.steps.push(listed.store()),
             None => chunk.skipped += 1,
         }
     }
     Ok(chunk)
 }
 
-/// Its `user` is partial. A presence of `offline` is stored like any other.
+/// Its `user` is partial. Offline is what no presence means: nothing is kept of it.
 pub(super) fn presence_update(d: Object<'_>) -> Outcome<'_> {
     let guild = d.id("guild_id")?;
     let user = child_id(Family::Presence, &d)?;
     let entity = Entity::Presence { guild, user };
+    if is_offline(&d) {
+        return Ok(in_guild(guild, vec![Step::Remove { entity }]));
+    }
     let whole = Some(Cow::Borrowed(d.text));
     let step = Step::Merge {
         entity,
@@ -90,7 +100,7 @@ pub(super) fn presence_update(d: Object<'_>) -> Outcome<'_> {
     Ok(in_guild(guild, vec![step]))
 }
 
-fn member_count<'a>(guild: u64, up: bool, unless: Option<Entity>) -> Step<'a> {
+fn member_count<'a>(guild: u64, up: bool, unless: Vec<Entity>) -> Step<'a> {
     let entity = Entity::Guild(guild);
     Step::Adjust {
         entity,

@@ -1,11 +1,10 @@
-//! Messages. The `member` and `author` inside them touch no other object; reactions and polls are
-//! not applied.
+//! Messages. The `member` and `author` inside them touch no other object.
 
 use std::borrow::Cow;
 
 use super::Outcome;
 use crate::core::{
-    entity::Entity,
+    entity::{Entity, Family},
     event::Unusable,
     object::{Object, id},
     step::{Merging, Scope, Step, Steps},
@@ -13,13 +12,25 @@ use crate::core::{
 
 pub(super) fn create(d: Object<'_>) -> Outcome<'_> {
     let (entity, scope) = message(&d)?;
-    let steps = vec![Step::Store {
-        entity,
-        value: Cow::Borrowed(d.text),
-    }];
+    let steps = vec![
+        Step::Store {
+            entity,
+            value: Cow::Borrowed(d.text),
+        },
+        // Discord sends no update of the channel for it.
+        Step::Newest {
+            channel: Entity::Channel {
+                guild: scope.guild(),
+                id: d.id("channel_id")?,
+            },
+            id: entity.id(),
+            types: None,
+        },
+    ];
     Ok(Steps::new(scope, steps))
 }
 
+/// Discord sends the whole message, and what is not in it is gone; less only where it has no more.
 pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
     let (entity, scope) = message(&d)?;
     let whole = d
@@ -29,7 +40,7 @@ pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
         entity,
         patch: d,
         whole,
-        mode: Merging::Fields,
+        mode: Merging::Message,
     }];
     Ok(Steps::new(scope, steps))
 }
@@ -48,11 +59,13 @@ pub(super) fn delete_bulk(d: Object<'_>) -> Outcome<'_> {
         .map(|id| Entity::Message { channel, id })
         .collect();
     let skipped = u32::try_from(ids.len() - entities.len()).unwrap_or(u32::MAX);
-    let steps = vec![Step::RemoveAll { entities }];
+    let steps = vec![Step::RemoveAll {
+        family: Family::Message,
+        entities,
+    }];
     Ok(Steps {
-        scope: scope(&d, channel),
-        steps,
         skipped,
+        ..Steps::new(scope(&d, channel), steps)
     })
 }
 
@@ -69,7 +82,7 @@ fn message(d: &Object<'_>) -> Result<(Entity, Scope), Unusable> {
 
 /// A `guild_id` of the wrong type does not matter to a message: its guild is then as unknown as
 /// without one.
-fn scope(d: &Object<'_>, channel: u64) -> Scope {
+pub(super) fn scope(d: &Object<'_>, channel: u64) -> Scope {
     Scope::Channel {
         guild: d.optional_id("guild_id").unwrap_or_default(),
         channel,

@@ -4,6 +4,8 @@ const TEXT: &str = r#"{"id":"3","type":0,"guild_id":"1","name":"a","topic":"t"}"
 const HIDDEN: &str =
     r#"{"id":"3","type":0,"position":1,"guild_id":"1","name":"___hidden___","flags":131072}"#;
 const THREAD: &str = r#"{"id":"4","type":11,"guild_id":"1","parent_id":"3"}"#;
+const ARCHIVED: &str =
+    r#"{"id":"4","type":11,"guild_id":"1","parent_id":"3","thread_metadata":{"archived":true}}"#;
 const OTHER: &str = r#"{"id":"5","type":11,"guild_id":"1","parent_id":"9"}"#;
 /// In the category 3, but no thread.
 const IN_CATEGORY: &str = r#"{"id":"6","type":0,"guild_id":"1","parent_id":"3"}"#;
@@ -154,6 +156,120 @@ fn single_fields_are_set_on_cached_channels_only() {
             &[("channel:1:3", after)],
         );
         check(&[], name, data, None, &[]);
+    }
+}
+
+#[test]
+fn archived_threads_leave_with_their_messages_and_come_back() {
+    let before = [("channel:1:4", THREAD), ("message:4:1", "{}")];
+    check(&before, "THREAD_UPDATE", ARCHIVED, Some(THREAD), &[]);
+    check(&[], "THREAD_UPDATE", ARCHIVED, None, &[]);
+    check(&[], "THREAD_CREATE", ARCHIVED, None, &[]);
+    check(
+        &[],
+        "THREAD_UPDATE",
+        THREAD,
+        None,
+        &[("channel:1:4", THREAD)],
+    );
+    let listed = format!(r#"{{"guild_id":"1","threads":[{ARCHIVED}]}}"#);
+    check(&before, "THREAD_LIST_SYNC", &listed, None, &[]);
+}
+
+#[test]
+fn the_newest_message_or_thread_moves_the_channel() {
+    let message = r#"{"id":"8","channel_id":"3","guild_id":"1"}"#;
+    for (channel, moved) in [
+        (r#"{"id":"3"}"#, r#"{"id":"3","last_message_id":"8"}"#),
+        (
+            r#"{"last_message_id":null,"id":"3"}"#,
+            r#"{"last_message_id":"8","id":"3"}"#,
+        ),
+        (
+            r#"{"id":"3","last_message_id":"7"}"#,
+            r#"{"id":"3","last_message_id":"8"}"#,
+        ),
+        (
+            r#"{"id":"3","last_message_id":"9"}"#,
+            r#"{"id":"3","last_message_id":"9"}"#,
+        ),
+    ] {
+        check(
+            &[("channel:1:3", channel)],
+            "MESSAGE_CREATE",
+            message,
+            None,
+            &[("channel:1:3", moved), ("message:3:8", message)],
+        );
+    }
+    let private = r#"{"id":"8","channel_id":"3"}"#;
+    check(
+        &[("channel:3", r#"{"id":"3"}"#)],
+        "MESSAGE_CREATE",
+        private,
+        None,
+        &[
+            ("channel:3", r#"{"id":"3","last_message_id":"8"}"#),
+            ("message:3:8", private),
+        ],
+    );
+    for (kind, moved) in [
+        (15, r#"{"type":15,"last_message_id":"4"}"#),
+        (16, r#"{"type":16,"last_message_id":"4"}"#),
+        (0, r#"{"type":0}"#),
+    ] {
+        check(
+            &[("channel:1:3", &format!(r#"{{"type":{kind}}}"#))],
+            "THREAD_CREATE",
+            THREAD,
+            None,
+            &[("channel:1:3", moved), ("channel:1:4", THREAD)],
+        );
+    }
+}
+
+#[test]
+fn the_bots_own_membership_of_a_thread_is_kept() {
+    let bot = ("bot_user", r#"{"id":"7"}"#);
+    let member = r#"{"id":"4","user_id":"7","flags":1}"#;
+    let with =
+        format!(r#"{{"id":"4","type":11,"guild_id":"1","parent_id":"3","member":{member}}}"#);
+    let update = |fields: &str| format!(r#"{{"id":"4","guild_id":"1",{fields}}}"#);
+    let added = format!(
+        r#""added_members":[{{"user_id":"9"}},{{"id":"4","user_id":"7","flags":1,"member":{{}},"presence":null}}]"#
+    );
+    let removed = r#""removed_member_ids":["9","7"]"#;
+    let others = r#""added_members":[{"user_id":"9"}],"removed_member_ids":["8"]"#;
+    for (before, fields, after) in [
+        (THREAD, added.as_str(), with.as_str()),
+        (with.as_str(), removed, THREAD),
+        (THREAD, others, THREAD),
+        (with.as_str(), others, with.as_str()),
+    ] {
+        check(
+            &[bot, ("channel:1:4", before)],
+            "THREAD_MEMBERS_UPDATE",
+            &update(fields),
+            Some(before),
+            &[bot, ("channel:1:4", after)],
+        );
+    }
+    let sync = |more: &str| {
+        let thread = r#"{"id":"4","type":11,"guild_id":"1","parent_id":"3"}"#;
+        format!(r#"{{"guild_id":"1","channel_ids":["3"],"threads":[{thread}]{more}}}"#)
+    };
+    for (before, more, after) in [
+        (THREAD, format!(r#","members":[{member}]"#), with.as_str()),
+        (with.as_str(), String::new(), with.as_str()),
+        (with.as_str(), r#","members":[]"#.to_owned(), THREAD),
+    ] {
+        check(
+            &[("channel:1:4", before), ("message:4:1", "{}")],
+            "THREAD_LIST_SYNC",
+            &sync(&more),
+            None,
+            &[("channel:1:4", after), ("message:4:1", "{}")],
+        );
     }
 }
 

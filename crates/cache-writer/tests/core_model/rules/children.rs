@@ -32,13 +32,6 @@ fn sets_are_replaced_as_a_whole() {
         ("GUILD_EMOJIS_UPDATE", "emojis", "emoji", "id", true),
         ("GUILD_STICKERS_UPDATE", "stickers", "sticker", "id", true),
         (
-            "GUILD_SOUNDBOARD_SOUNDS_UPDATE",
-            "soundboard_sounds",
-            "soundboard_sound",
-            "sound_id",
-            true,
-        ),
-        (
             "SOUNDBOARD_SOUNDS",
             "soundboard_sounds",
             "soundboard_sound",
@@ -47,6 +40,7 @@ fn sets_are_replaced_as_a_whole() {
         ),
     ] {
         let key = |id: &str| format!("{kind}:1:{id}");
+        let empty = old.then_some("[]");
         let old = old.then_some(r#"[{"n":9},{"n":10}]"#);
         check(
             &[(&key("10"), r#"{"n":10}"#), (&key("9"), r#"{"n":9}"#)],
@@ -62,10 +56,39 @@ fn sets_are_replaced_as_a_whole() {
             &[],
             event,
             &format!(r#"{{"guild_id":"1","{list}":[]}}"#),
-            None,
+            empty,
             &[],
         );
     }
+}
+
+#[test]
+fn sounds_that_changed_leave_the_others() {
+    let (one, other) = (r#"{"sound_id":"2","n":1,"v":1}"#, r#"{"sound_id":"3"}"#);
+    let update =
+        r#"{"guild_id":"1","soundboard_sounds":[{"sound_id":"2","n":2},{"sound_id":"4"}]}"#;
+    check(
+        &[
+            ("soundboard_sound:1:2", one),
+            ("soundboard_sound:1:3", other),
+        ],
+        "GUILD_SOUNDBOARD_SOUNDS_UPDATE",
+        update,
+        Some(&format!("[{one}]")),
+        &[
+            ("soundboard_sound:1:2", r#"{"sound_id":"2","n":2,"v":1}"#),
+            ("soundboard_sound:1:3", other),
+            ("soundboard_sound:1:4", r#"{"sound_id":"4","guild_id":"1"}"#),
+        ],
+    );
+    let nothing = r#"{"guild_id":"1","soundboard_sounds":[]}"#;
+    check(
+        &[],
+        "GUILD_SOUNDBOARD_SOUNDS_UPDATE",
+        nothing,
+        Some("[]"),
+        &[],
+    );
 }
 
 #[test]

@@ -1,6 +1,7 @@
-use cache_writer::core::plan::Note;
+use cache_writer::core::{plan::Note, settings::Settings};
 
 use super::{apply, check};
+use crate::writer::{Dispatch, Writer};
 
 const STUB: &str = r#"{"id":"1","unavailable":true}"#;
 const USER: &str = r#"{"id":"7","username":"bot"}"#;
@@ -134,24 +135,143 @@ fn update_keeps_what_it_lacks_and_ignores_its_lists() {
 }
 
 #[test]
-fn an_outage_leaves_the_stub_and_a_leave_nothing() {
+fn an_outage_loses_nothing_and_a_leave_everything() {
     let before = [
-        ("guild:1", r#"{"id":"1"}"#),
+        ("guild:1", r#"{"id":"1","name":"a"}"#),
         ("channel:1:3", r#"{"id":"3"}"#),
         ("message:3:1", "{}"),
         ("member:1:5", "{}"),
         ("voice:1:5", "{}"),
     ];
+    let mut after = before;
+    after[0].1 = r#"{"id":"1","name":"a","unavailable":true}"#;
     for name in ["GUILD_DELETE", "GUILD_CREATE"] {
-        check(
-            &before,
-            name,
-            STUB,
-            Some(r#"{"id":"1"}"#),
-            &[("guild:1", STUB)],
-        );
+        check(&before, name, STUB, Some(before[0].1), &after);
     }
+    check(&[], "GUILD_DELETE", STUB, None, &[("guild:1", STUB)]);
     let (writer, _) = apply(&before, "GUILD_DELETE", r#"{"id":"1"}"#);
     assert!(writer.store.strings.is_empty());
     assert!(writer.store.sets.is_empty());
+}
+
+#[test]
+fn what_a_guild_does_not_list_in_full_stays() {
+    let before = [
+        ("channel:1:3", r#"{"id":"3"}"#),
+        ("emoji:1:6", "{}"),
+        ("guild:1", r#"{"id":"1","unavailable":true}"#),
+        ("member:1:5", "{}"),
+        ("message:3:1", "{}"),
+        ("presence:1:5", "{}"),
+        ("role:1:2", "{}"),
+        ("voice:1:5", "{}"),
+    ];
+    let member = r#"{"user":{"id":"9"},"guild_id":"1"}"#;
+    for (about, stays) in [
+        (r#""large":true"#, true),
+        (r#""large":false,"member_count":2"#, true),
+        (r#""large":false,"member_count":1"#, false),
+        (r#""large":false"#, false),
+    ] {
+        let guild = format!(r#"{{"id":"1",{about}}}"#);
+        let lists =
+            r#""roles":[],"channels":[{"id":"3","guild_id":"1"}],"presences":[],"voice_states":[]"#;
+        let create = format!(r#"{{"id":"1",{about},{lists},"members":[{member}]}}"#);
+        let mut after = vec![
+            ("channel:1:3", r#"{"id":"3","guild_id":"1"}"#),
+            ("emoji:1:6", "{}"),
+            ("guild:1", guild.as_str()),
+            ("member:1:9", member),
+            ("message:3:1", "{}"),
+        ];
+        after.extend(stays.then_some(("member:1:5", "{}")));
+        check(&before, "GUILD_CREATE", &create, Some(before[2].1), &after);
+    }
+}
+
+#[test]
+fn offline_presences_and_archived_threads_are_not_stored() {
+    let create = r#"{"id":"1","threads":[{"id":"4","thread_metadata":{"archived":true}}],"presences":[{"user":{"id":"5"},"status":"offline"}]}"#;
+    let guild = ("guild:1", r#"{"id":"1"}"#);
+    let before = [guild, ("presence:1:5", "{}"), ("presence:1:6", "{}")];
+    check(&before, "GUILD_CREATE", create, Some(guild.1), &[guild]);
+}
+
+#[test]
+fn a_join_that_begins_with_an_outage_is_noted_once() {
+    let (_, first) = apply(&[], "GUILD_CREATE", STUB);
+    let joined = Note::Joined {
+        guild: 1,
+        name: None,
+    };
+    assert_eq!((first.note, first.old), (Some(joined), None));
+    let (_, second) = apply(
+        &[("guild:1", STUB)],
+        "GUILD_CREATE",
+        r#"{"id":"1","name":"a"}"#,
+    );
+    assert_eq!((second.note, second.old.as_deref()), (None, Some(STUB)));
+    let (_, outage) = apply(&[], "GUILD_DELETE", STUB);
+    assert_eq!(outage.note, None);
+}
+
+#[test]
+fn a_join_is_told_by_old_at_any_setting() {
+    let mut writer = Writer::new(Settings {
+        old: false,
+        ..Settings::default()
+    });
+    let guild = r#"{"id":"1","name":"a"}"#;
+    let mut told = Vec::new();
+    for (seq, (name, data)) in (1..).zip([
+        ("GUILD_CREATE", guild),
+        ("GUILD_CREATE", guild),
+        ("GUILD_UPDATE", guild),
+        ("GUILD_DELETE", STUB),
+        ("GUILD_CREATE", guild),
+        ("GUILD_DELETE", r#"{"id":"1"}"#),
+    ]) {
+        let event = Dispatch {
+            seq,
+            ..Dispatch::new(name, data)
+        };
+        told.push(writer.deliver(&[event], 1).remove(0).1.old);
+    }
+    let away = r#"{"id":"1","name":"a","unavailable":true}"#;
+    let expected = [
+        None,
+        Some(guild),
+        None,
+        Some(guild),
+        Some(away),
+        Some(guild),
+    ];
+    assert_eq!(told, expected.map(|old| old.map(str::to_owned)));
+}
+
+#[test]
+fn one_shard_writes_the_bots_user() {
+    let (old, new) = (USER, r#"{"id":"7","username":"new"}"#);
+    let ready = format!(r#"{{"user":{new},"guilds":[]}}"#);
+    for (shard, name, data, before, told, after) in [
+        (0, "USER_UPDATE", new, Some(old), Some(old), Some(new)),
+        (1, "USER_UPDATE", new, Some(old), None, Some(old)),
+        (1, "USER_UPDATE", new, None, None, None),
+        (0, "READY", ready.as_str(), Some(old), None, Some(new)),
+        (1, "READY", ready.as_str(), Some(old), None, Some(old)),
+        (1, "READY", ready.as_str(), None, None, Some(new)),
+    ] {
+        let mut writer = Writer::default();
+        if let Some(user) = before {
+            writer.store.strings.insert("bot_user".into(), user.into());
+        }
+        let event = Dispatch {
+            shard,
+            ..Dispatch::new(name, data)
+        };
+        let outcome = writer.deliver(&[event], 1).remove(0).1;
+        assert_eq!(outcome.old.as_deref(), told, "{shard} {name}");
+        let held = writer.store.strings.get("bot_user").map(String::as_str);
+        assert_eq!(held, after, "{shard} {name}");
+    }
 }

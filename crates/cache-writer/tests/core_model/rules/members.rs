@@ -32,49 +32,99 @@ fn add_counts_once() {
     );
 }
 
-#[test]
-fn without_a_member_cache_each_add_counts() {
-    let mut writer = Writer::new(Settings {
+fn without_members() -> Writer {
+    Writer::new(Settings {
         member: false,
         ..Settings::default()
-    });
-    let mut events = vec![Dispatch::new(
-        "GUILD_CREATE",
-        r#"{"id":"1","member_count":5}"#,
-    )];
-    events.extend((2..4).map(|seq| Dispatch {
-        seq,
-        ..Dispatch::new("GUILD_MEMBER_ADD", MEMBER)
-    }));
-    writer.deliver(&events, 10);
-    assert_eq!(
-        writer.store.strings["guild:1"],
-        r#"{"id":"1","member_count":7}"#
-    );
-    assert_eq!(writer.store.strings.len(), 1);
+    })
+}
+
+fn stream(pairs: &[(&str, &str)]) -> Vec<Dispatch> {
+    (1..)
+        .zip(pairs)
+        .map(|(seq, (name, data))| Dispatch {
+            seq,
+            ..Dispatch::new(name, data)
+        })
+        .collect()
 }
 
 #[test]
-fn remove_takes_presence_and_voice_along_and_counts_down_to_zero() {
-    let remove = r#"{"guild_id":"1","user":{"id":"5"}}"#;
-    for (count, after) in [(5, 4), (0, 0)] {
-        check(
-            &[
-                ("guild:1", &format!(r#"{{"member_count":{count}}}"#)),
-                ("member:1:5", MEMBER),
-                ("presence:1:5", "{}"),
-                ("voice:1:5", "{}"),
-                ("voice:1:6", "{}"),
-            ],
-            "GUILD_MEMBER_REMOVE",
-            remove,
-            Some(MEMBER),
-            &[
-                ("guild:1", &format!(r#"{{"member_count":{after}}}"#)),
-                ("voice:1:6", "{}"),
-            ],
-        );
+fn without_a_member_cache_a_repeated_add_counts_once_too() {
+    let (create, add) = (
+        ("GUILD_CREATE", r#"{"id":"1","member_count":5}"#),
+        ("GUILD_MEMBER_ADD", MEMBER),
+    );
+    let remove = (
+        "GUILD_MEMBER_REMOVE",
+        r#"{"guild_id":"1","user":{"id":"5"}}"#,
+    );
+    for (pairs, count) in [
+        (&[create, add, add][..], 6),
+        (&[create, add, remove][..], 5),
+        (&[create, add, remove, add][..], 6),
+    ] {
+        let mut writer = without_members();
+        writer.deliver(&stream(pairs), 10);
+        let guild = format!(r#"{{"id":"1","member_count":{count}}}"#);
+        assert_eq!(writer.store.strings["guild:1"], guild);
+        assert!(!writer.store.strings.contains_key("member:1:5"));
     }
+}
+
+#[test]
+fn the_bots_own_member_is_cached_at_any_setting() {
+    let ready = ("READY", r#"{"user":{"id":"5"},"guilds":[]}"#);
+    let create = (
+        "GUILD_CREATE",
+        r#"{"id":"1","members":[{"user":{"id":"5"},"nick":"a"},{"user":{"id":"6"}}]}"#,
+    );
+    let update = r#"{"user":{"id":"5"},"guild_id":"1","nick":"b"}"#;
+    let mut writer = without_members();
+    let mut told = writer.deliver(&stream(&[ready, create]), 1);
+    let held = r#"{"user":{"id":"5"},"nick":"a","guild_id":"1"}"#;
+    assert_eq!(writer.store.strings["member:1:5"], held);
+    let mut events = stream(&[ready, create, ("GUILD_MEMBER_UPDATE", update)]);
+    told.extend(writer.deliver(&events.split_off(2), 1));
+    assert_eq!(told[2].1.old.as_deref(), Some(held));
+    let held = r#"{"user":{"id":"5"},"nick":"b","guild_id":"1"}"#;
+    assert_eq!(writer.store.strings["member:1:5"], held);
+    assert!(!writer.store.strings.contains_key("member:1:6"));
+    writer.assert_indexed();
+}
+
+#[test]
+fn voice_outlives_the_member_and_presence_does_not() {
+    let voice = r#"{"guild_id":"1","user_id":"5","channel_id":"3"}"#;
+    let mut writer = Writer::default();
+    let online = r#"{"user":{"id":"5"},"guild_id":"1","status":"online"}"#;
+    let told = writer.deliver(
+        &stream(&[
+            ("GUILD_MEMBER_ADD", MEMBER),
+            ("VOICE_STATE_UPDATE", voice),
+            ("PRESENCE_UPDATE", online),
+            (
+                "GUILD_MEMBER_REMOVE",
+                r#"{"guild_id":"1","user":{"id":"5"}}"#,
+            ),
+            (
+                "VOICE_STATE_UPDATE",
+                r#"{"guild_id":"1","user_id":"5","channel_id":null}"#,
+            ),
+            (
+                "PRESENCE_UPDATE",
+                r#"{"user":{"id":"5"},"guild_id":"1","status":"offline"}"#,
+            ),
+        ]),
+        1,
+    );
+    assert_eq!(told[4].1.old.as_deref(), Some(voice));
+    assert_eq!(told[5].1.old, None);
+    assert!(
+        writer.store.strings.is_empty(),
+        "{:?}",
+        writer.store.strings
+    );
 }
 
 #[test]
@@ -126,13 +176,17 @@ fn presence_merges_its_partial_user() {
     check(
         &[("presence:1:5", old)],
         "PRESENCE_UPDATE",
-        r#"{"guild_id":"1","user":{"id":"5","avatar":null},"status":"offline","activities":[]}"#,
+        r#"{"guild_id":"1","user":{"id":"5","avatar":null},"status":"idle","activities":[]}"#,
         Some(old),
         &[(
             "presence:1:5",
-            r#"{"guild_id":"1","user":{"id":"5","name":"a","avatar":null},"status":"offline","activities":[]}"#,
+            r#"{"guild_id":"1","user":{"id":"5","name":"a","avatar":null},"status":"idle","activities":[]}"#,
         )],
     );
+    let offline = r#"{"guild_id":"1","user":{"id":"5"},"status":"offline"}"#;
+    let cached = [("presence:1:5", old)];
+    check(&cached, "PRESENCE_UPDATE", offline, Some(old), &[]);
+    check(&[], "PRESENCE_UPDATE", offline, None, &[]);
 }
 
 #[test]

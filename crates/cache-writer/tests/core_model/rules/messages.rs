@@ -37,6 +37,37 @@ fn update_merges_or_stores_a_whole_message() {
 }
 
 #[test]
+fn a_whole_update_replaces() {
+    let with = |more: &str| MESSAGE.replacen('{', &format!("{{{more},"), 1);
+    let rich = with(r#""reactions":[{"count":1}],"thread":{"id":"8"},"poll":{"question":{}}"#);
+    check(
+        &[("message:3:8", &rich)],
+        "MESSAGE_UPDATE",
+        MESSAGE,
+        Some(&rich),
+        &[("message:3:8", MESSAGE)],
+    );
+}
+
+/// Discord: a poll without results is one whose results were not looked up.
+#[test]
+fn a_poll_keeps_its_results_where_an_update_lacks_them() {
+    let with = |poll: &str| MESSAGE.replacen('}', &format!(r#"}},"poll":{poll}"#), 1);
+    let known = with(r#"{"results":{"answer_counts":[1]},"layout_type":1}"#);
+    let kept = with(r#"{"layout_type":2,"results":{"answer_counts":[1]}}"#);
+    let news = with(r#"{"layout_type":2,"results":{"answer_counts":[]}}"#);
+    for (update, after) in [(with(r#"{"layout_type":2}"#), &kept), (news.clone(), &news)] {
+        check(
+            &[("message:3:8", &known)],
+            "MESSAGE_UPDATE",
+            &update,
+            Some(&known),
+            &[("message:3:8", after)],
+        );
+    }
+}
+
+#[test]
 fn deletes_tell_what_went() {
     let delete = r#"{"id":"8","channel_id":"3"}"#;
     check(
@@ -59,12 +90,5 @@ fn deletes_tell_what_went() {
         Some(r#"[{"id":"9"},{"id":"8"}]"#),
         &[("message:4:8", "{}")],
     );
-    check(&[], "MESSAGE_DELETE_BULK", bulk, None, &[]);
-}
-
-#[test]
-fn reactions_change_nothing() {
-    let reaction = r#"{"message_id":"8","channel_id":"3","emoji":{"name":"a"}}"#;
-    let cached = [("message:3:8", MESSAGE)];
-    check(&cached, "MESSAGE_REACTION_ADD", reaction, None, &cached);
+    check(&[], "MESSAGE_DELETE_BULK", bulk, Some("[]"), &[]);
 }
