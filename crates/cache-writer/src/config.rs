@@ -30,7 +30,7 @@ pub struct Config {
     pub amqp: AmqpLink,
     /// Where the cache is.
     pub redis: RedisLink,
-    /// Where the messages of the Spectacles layout are.
+    /// Where the messages of the Spectacles layout are: a database of the same server.
     pub messages: RedisLink,
     /// Number of partition queues.
     pub partitions: u32,
@@ -76,6 +76,14 @@ impl Config {
             Some(link) => Some(link),
             None => redis.as_ref().and_then(|redis| redis.with_database(1).ok()),
         };
+        let elsewhere = redis.as_ref().zip(messages.as_ref());
+        if elsewhere.is_some_and(|(redis, messages)| !redis.same_server(messages)) {
+            // Two servers have no transaction in common, so a writer that wakes up late could not be kept from writing.
+            reader.problem(
+                &REDIS_MESSAGES_URL,
+                "another database of the server of REDIS_URL, with the same user".to_owned(),
+            );
+        }
         let partitions = reader.number(&PARTITIONS, 1..=1024);
         let queue_type = QueueType::read(reader);
         let default_queue = reader.flag(&DEFAULT_QUEUE);
@@ -142,4 +150,34 @@ fn read_guild_log(reader: &mut Reader) -> Option<GuildLogConfig> {
         token: token?,
         api,
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_on_another_server_are_refused() {
+        for (url, refused) in [
+            ("", false),
+            ("redis://127.0.0.1:6390/3", false),
+            ("redis://127.0.0.1:6390", false),
+            ("redis://127.0.0.1:6391/1", true),
+            ("redis://127.0.0.2:6390/1", true),
+            ("redis://somebody:x@127.0.0.1:6390/1", true),
+        ] {
+            let mut reader = Reader::of([
+                ("BOT_TOKEN", "t"),
+                ("REDIS_URL", "redis://127.0.0.1:6390/0"),
+                ("REDIS_MESSAGES_URL", url),
+            ]);
+            Config::read(&mut reader);
+            let error = reader.finish().err().map(|error| error.to_string());
+            let told = error.as_ref().is_some_and(|error| {
+                error.contains("REDIS_MESSAGES_URL") && error.contains("same user")
+            });
+            assert_eq!(told, refused, "{url}: {error:?}");
+        }
+    }
 }

@@ -189,8 +189,7 @@ mod tests {
     #[test]
     fn what_has_no_form_is_replaced_not_refused() {
         let json = r#"{"\ud800":["a\udfffb",1e999,-1e999]}"#;
-        let expected =
-            r#"{"\ufffd":["a\ufffdb",1.7976931348623157e308,-1.7976931348623157e308]}"#;
+        let expected = r#"{"\ufffd":["a\ufffdb",1.7976931348623157e308,-1.7976931348623157e308]}"#;
         let expected: Value = serde_json::from_str(expected).unwrap();
         let deep = format!("{}{}", "[".repeat(200_000), "]".repeat(200_000));
         for encoding in [Encoding::Etf, Encoding::MsgPack] {

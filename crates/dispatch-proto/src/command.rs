@@ -152,26 +152,26 @@ impl Command {
         Ok(Self { target, action })
     }
 
-    /// Reads a Spectacles message with routing key `SEND`, decoded to JSON.
+    /// Reads a Spectacles message with routing key `SEND`, decoded to JSON. What concerns no guild goes to shard 0.
     ///
     /// # Errors
     ///
     /// As [`Self::parse`].
     pub fn parse_spectacles(json: &str) -> Result<Self, Refusal> {
         let body: SpectaclesBody<'_> = object(json, "the command")?;
+        // Spectacles clients say 0 where there is no guild.
         let guild = body
             .guild_id
+            .filter(|raw| !matches!(raw.get(), "0" | "\"0\""))
             .map(|raw| snowflake(raw, "guild_id"))
             .transpose()?;
         let packet = body.packet.ok_or(Refusal::Missing("packet"))?;
         let packet = Packet::parse(packet.get(), "packet")?;
-        match guild {
-            Some(guild) => Ok(Self {
-                target: Target::Guild(guild),
-                action: Action::Send(packet),
-            }),
-            None => Self::send(None, packet),
-        }
+        let guild = guild.or(packet.guild());
+        Ok(Self {
+            target: guild.map_or(Target::Shard(0), Target::Guild),
+            action: Action::Send(packet),
+        })
     }
 
     /// Reads a Spectacles message whose routing key is a shard's number: a packet, decoded to JSON.

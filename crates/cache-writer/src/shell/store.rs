@@ -223,7 +223,7 @@ impl Store {
     /// Runs a transaction under the watched epoch.
     async fn execute(&mut self, mut pipe: Pipeline, writes: &[Write]) -> Result<(), StoreError> {
         let commands = layout::commands(writes, &self.settings, now_ms());
-        self.messages.add_writes(&mut pipe, commands).await?;
+        self.messages.add_writes(&mut pipe, commands);
         pipe.atomic().ignore_errors();
         let replies: Option<Vec<RedisResult<Value>>> = self.query(&pipe).await?;
         let Some(replies) = replies else {
@@ -298,7 +298,7 @@ impl Store {
         entities: &[Entity],
         snapshot: &mut Snapshot,
     ) {
-        let values = self.messages.values(replies, &self.locations(entities));
+        let values = Databases::values(replies, &self.locations(entities));
         for (entity, value) in entities.iter().zip(values) {
             snapshot.insert(*entity, value);
         }

@@ -116,12 +116,22 @@ fn spectacles_forms() {
         refused(r#"{"guild_id":"1"}"#),
         Refusal::Missing("packet")
     ));
+    let presence = format!(r#"{{"op":3,"d":{{{PRESENCE}}}}}"#);
+    for guild in [
+        "",
+        r#""guild_id":null,"#,
+        r#""guild_id":0,"#,
+        r#""guild_id":"0","#,
+    ] {
+        let of = |packet: &str| {
+            let body = format!(r#"{{{guild}"packet":{packet}}}"#);
+            Command::parse_spectacles(&body).unwrap().target
+        };
+        assert_eq!(of(&presence), Target::Shard(0), "{guild}");
+        assert_eq!(of(&packet), Target::Guild(GUILD), "{guild}");
+    }
     assert!(matches!(
-        refused(&format!(r#"{{"packet":{{"op":3,"d":{{{PRESENCE}}}}}}}"#)),
-        Refusal::MissingShard
-    ));
-    assert!(matches!(
-        refused(r#"{"guild_id":0,"packet":{"op":3,"d":{}}}"#),
+        refused(r#"{"guild_id":-1,"packet":{"op":3,"d":{}}}"#),
         Refusal::NotASnowflake { .. }
     ));
     assert!(matches!(

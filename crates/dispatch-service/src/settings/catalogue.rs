@@ -74,7 +74,7 @@ settings! {
     REDIS_URL = "", "a Redis URL (redis:// or rediss://), instead of the REDIS_* parts", secret;
     REDIS_HOST = "127.0.0.1", "host name or address of Redis";
     REDIS_PORT = "6379", "port of Redis, a number from 1 to 65535";
-    REDIS_MESSAGES_URL = "", "a Redis URL for the messages of the Spectacles layout; empty for database 1 of REDIS_URL", secret;
+    REDIS_MESSAGES_URL = "", "a Redis URL for the messages of the Spectacles layout, on the server of REDIS_URL; empty for its database 1", secret;
     PROMETHEUS_HOST = "127.0.0.1", "address on which metrics and health are served";
     PROMETHEUS_PORT = "", "port of metrics and health, a number from 1 to 65535; empty for 8005 (gateway-ingest), 8006 (cache-writer), 8007 (command-router)";
     BUFFER_BYTES = "67108864", "bytes of events that gateway-ingest holds while RabbitMQ is away, a number from 1048576";

@@ -1,7 +1,6 @@
 //! The core's commands as Redis commands, across the two databases.
 
-use dispatch_service::redis_link::RedisLink;
-use redis::{Cmd, Pipeline, RedisResult, Value, aio::ConnectionManager, cmd};
+use redis::{Cmd, Pipeline, RedisResult, Value, cmd};
 
 use super::parse;
 use crate::{
@@ -9,34 +8,17 @@ use crate::{
     core::layout::{Command, Database, Location, index::SCRIPT},
 };
 
-/// Where the database of Spectacles messages is, as seen from a connection to the main one.
-pub(super) enum Databases {
-    /// On the same server: reached with SELECT, within the same transaction.
-    Same { main: i64, messages: i64 },
-    /// On a server of its own: written just before the main transaction. Messages are then written at least once, and after
-    /// a crash the state of one message may be ahead of its `old` if `CACHE_LAYOUT` is `spectacles` alone.
-    Other(Box<Elsewhere>),
-}
-
-/// A server of its own for messages.
-pub(super) struct Elsewhere {
-    link: RedisLink,
-    connection: Option<ConnectionManager>,
+/// The two databases, as seen from a connection to the main one: the other is reached with SELECT, within the same transaction.
+pub(super) struct Databases {
+    main: i64,
+    messages: i64,
 }
 
 impl Databases {
     pub(super) fn new(config: &Config) -> Self {
-        let (main, messages) = (&config.redis, &config.messages);
-        if main.same_server(messages) {
-            Self::Same {
-                main: main.database(),
-                messages: messages.database(),
-            }
-        } else {
-            Self::Other(Box::new(Elsewhere {
-                link: messages.clone(),
-                connection: None,
-            }))
+        Self {
+            main: config.redis.database(),
+            messages: config.messages.database(),
         }
     }
 
@@ -59,15 +41,13 @@ impl Databases {
 
     /// The values in the order of `locations`, from the replies to [`Self::add_reads`].
     pub(super) fn values(
-        &self,
         replies: &mut impl Iterator<Item = RedisResult<Value>>,
         locations: &[Location],
     ) -> Vec<Option<String>> {
         let mut mget = |database| {
             let asked = !keys(locations, database).is_empty();
             let values: Vec<Option<Vec<u8>>> = match asked {
-                true => self
-                    .reply_within(replies, database)
+                true => Self::reply_within(replies, database)
                     .and_then(parse)
                     .unwrap_or_default(),
                 false => Vec::new(),
@@ -89,60 +69,39 @@ impl Databases {
         locations.iter().map(value).collect()
     }
 
-    /// Adds writes to a transaction; what belongs to another server is written at once.
-    pub(super) async fn add_writes(
-        &mut self,
-        pipe: &mut Pipeline,
-        commands: Vec<Command<'_>>,
-    ) -> RedisResult<()> {
+    /// Adds writes to a transaction.
+    pub(super) fn add_writes(&self, pipe: &mut Pipeline, commands: Vec<Command<'_>>) {
         let (main, messages): (Vec<_>, Vec<_>) = commands
             .into_iter()
             .partition(|command| command.database() == Database::Main);
         for command in main {
             pipe.add_command(translate(command));
         }
-        if messages.is_empty() {
-            return Ok(());
-        }
-        match self {
-            Self::Same { .. } => self.within(pipe, Database::Messages, |pipe| {
+        if !messages.is_empty() {
+            self.within(pipe, Database::Messages, |pipe| {
                 for command in messages {
                     pipe.add_command(translate(command));
                 }
-            }),
-            Self::Other(elsewhere) => {
-                let Elsewhere { link, connection } = elsewhere.as_mut();
-                let mut pipe = redis::pipe();
-                for command in messages {
-                    pipe.add_command(translate(command)).ignore();
-                }
-                let connection = match connection {
-                    Some(connection) => connection,
-                    None => connection.insert(link.manager()?),
-                };
-                pipe.exec_async(connection).await?;
-            }
+            });
         }
-        Ok(())
     }
 
     fn within(&self, pipe: &mut Pipeline, database: Database, add: impl FnOnce(&mut Pipeline)) {
-        match self {
-            Self::Same { main, messages } if database == Database::Messages => {
-                pipe.cmd("SELECT").arg(messages);
-                add(pipe);
-                pipe.cmd("SELECT").arg(main);
-            }
-            _ => add(pipe),
+        let selects = database == Database::Messages;
+        if selects {
+            pipe.cmd("SELECT").arg(self.messages);
+        }
+        add(pipe);
+        if selects {
+            pipe.cmd("SELECT").arg(self.main);
         }
     }
 
     fn reply_within(
-        &self,
         replies: &mut impl Iterator<Item = RedisResult<Value>>,
         database: Database,
     ) -> Option<RedisResult<Value>> {
-        let selects = matches!(self, Self::Same { .. }) && database == Database::Messages;
+        let selects = database == Database::Messages;
         if selects {
             replies.next();
         }

@@ -32,30 +32,30 @@ fn reactions_come_and_go() {
             r#"{{"emoji":{FIRE},"count":{count},"count_details":{{"burst":0,"normal":{count}}},"burst_colors":[],"me_burst":false,"me":{me}}}"#
         )
     };
-    let list = |reactions: &[String]| format!(r#","reactions":[{}]"#, reactions.join(","));
+    let list = |reactions: &[&str]| format!(r#","reactions":[{}]"#, reactions.join(","));
     let (one, two, mine) = (fire(1, false), fire(2, false), fire(2, true));
     let by = |user: &str| reaction(FIRE, user, false);
     let (add, remove) = ("MESSAGE_REACTION_ADD", "MESSAGE_REACTION_REMOVE");
-    step(add, &by("2"), "", &list(&[one.clone()]));
-    step(add, &by("2"), &list(&[one.clone()]), &list(&[two.clone()]));
-    step(add, &by("7"), &list(&[one.clone()]), &list(&[mine.clone()]));
-    step(remove, &by("7"), &list(&[mine]), &list(&[one.clone()]));
-    step(remove, &by("2"), &list(&[one.clone()]), "");
+    step(add, &by("2"), "", &list(&[&one]));
+    step(add, &by("2"), &list(&[&one]), &list(&[&two]));
+    step(add, &by("7"), &list(&[&one]), &list(&[&mine]));
+    step(remove, &by("7"), &list(&[&mine]), &list(&[&one]));
+    step(remove, &by("2"), &list(&[&one]), "");
     step(remove, &by("2"), "", "");
 
     let burst = format!(
         r##"{{"emoji":{OWN},"count":1,"count_details":{{"burst":1,"normal":0}},"burst_colors":["#fff"],"me_burst":true,"me":false}}"##
     );
-    step(add, &reaction(OWN, "7", true), "", &list(&[burst.clone()]));
+    step(add, &reaction(OWN, "7", true), "", &list(&[&burst]));
     // A custom emoji is known by its id alone.
     let nameless = reaction(r#"{"id":"5","name":null}"#, "7", true);
-    step(remove, &nameless, &list(&[burst.clone()]), "");
+    step(remove, &nameless, &list(&[&burst]), "");
 
-    let both = list(&[one.clone(), burst.clone()]);
+    let both = list(&[&one, &burst]);
     let of = |emoji: &str| format!(r#"{{"channel_id":"3","message_id":"8","emoji":{emoji}}}"#);
     let remove_emoji = "MESSAGE_REACTION_REMOVE_EMOJI";
-    step(remove_emoji, &of(FIRE), &both, &list(&[burst]));
-    step(remove_emoji, &of(OWN), &both, &list(&[one]));
+    step(remove_emoji, &of(FIRE), &both, &list(&[&burst]));
+    step(remove_emoji, &of(OWN), &both, &list(&[&one]));
     let all = r#"{"channel_id":"3","message_id":"8"}"#;
     step("MESSAGE_REACTION_REMOVE_ALL", all, &both, "");
     step("MESSAGE_REACTION_REMOVE_ALL", all, "", "");
