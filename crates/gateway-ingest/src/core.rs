@@ -3,10 +3,11 @@
 pub mod close;
 pub mod command;
 pub mod connection;
-pub mod handed;
+pub mod departures;
 pub mod hello;
 pub mod outbox;
 pub mod resume;
 pub mod schedule;
 pub mod shards;
 pub mod status;
+pub mod unacknowledged;

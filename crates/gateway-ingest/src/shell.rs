@@ -4,11 +4,11 @@ mod book;
 mod claim;
 mod commands;
 mod context;
-mod desk;
 mod discord;
 mod identify;
 mod link;
 mod notices;
+mod replies;
 mod shard;
 mod store;
 
@@ -32,15 +32,18 @@ use twilight_gateway::{Config as ShardConfig, ConfigBuilder};
 
 use crate::{
     config::Config,
-    core::shards::{buckets, range},
+    core::{
+        schedule::prefetch,
+        shards::{buckets, range},
+    },
     error::IngestError,
 };
 use book::Book;
 use context::{Budget, Context};
-use desk::Desk;
 use identify::IdentifyQueue;
 use link::Topology;
 use notices::Notices;
+use replies::Replies;
 
 /// Longest time for what is left to do after the shards have ended.
 const LAST_STEPS: Duration = Duration::from_millis(1500);
@@ -106,7 +109,9 @@ pub(crate) async fn run(
     };
     let links = Links::open(&config, topology, conditions.rabbitmq);
     let notices = Notices::start(client, config.log_channel);
-    let desk = Desk::start(links.publishing.clone(), shards.clone().count());
+    let held = shards.clone().count();
+    let prefetch = prefetch(held);
+    let replies = Replies::start(links.publishing.clone(), held * usize::from(prefetch));
     let context = Arc::new(Context {
         instance: instance(),
         total,
@@ -116,7 +121,8 @@ pub(crate) async fn run(
         consuming: links.consuming.clone(),
         redis,
         book: Arc::new(Book::default()),
-        desk,
+        replies,
+        prefetch,
         notices,
         budget: Budget::new(config.buffer_bytes),
         gateway: gateway(&config, info),
@@ -139,7 +145,7 @@ pub(crate) async fn run(
 
     stored.cancel();
     let last_steps = async {
-        context.desk.finish().await;
+        context.replies.finish().await;
         let _ = keeper.await;
         links.close().await;
     };

@@ -5,6 +5,10 @@
 
 #[path = "commands/asking.rs"]
 mod asking;
+#[path = "commands/backlog.rs"]
+mod backlog;
+#[path = "commands/blamed.rs"]
+mod blamed;
 #[path = "commands/bot.rs"]
 mod bot;
 #[path = "commands/burst.rs"]
@@ -176,6 +180,55 @@ async fn burst_with_a_restart() {
 #[tokio::test(flavor = "multi_thread")]
 async fn burst_with_a_crash() {
     burst_with(End::Kill9).await;
+}
+
+/// 1,000 commands wait in an outage of Discord, ingest is asked to end in its middle, and again in the middle of the commands.
+#[tokio::test(flavor = "multi_thread")]
+async fn backlog_with_restarts() {
+    backlog_with(End::Sigterm).await;
+}
+
+/// The same, and ingest crashes.
+#[tokio::test(flavor = "multi_thread")]
+async fn backlog_with_crashes() {
+    backlog_with(End::Kill9).await;
+}
+
+async fn backlog_with(end: End) {
+    let _alone = alone().await;
+    let options = Options::new(backlog::SHARDS, 40);
+    let (mut stack, bot) = start(&options).await;
+    let mut rows = Rows::default();
+    let backlog = backlog::survives(&mut stack, &bot, end).await;
+    rows.note("backlog", backlog);
+    rows.end(stack).await;
+}
+
+/// 1,000 requests for one shard are in hand when it connects: a voice state behind them goes first, and an end loses none.
+#[tokio::test(flavor = "multi_thread")]
+async fn backlog_of_one_shard() {
+    let _alone = alone().await;
+    let (mut stack, bot) = start(&Options::new(1, 4)).await;
+    let overtaken = backlog::is_overtaken(&mut stack, &bot).await;
+    assert!(overtaken.is_ok(), "{overtaken:?}\n{}", stack.log_tails(15));
+    assert_eq!(stack.sim.violations(), Vec::<String>::new());
+    // Ingest has ended already.
+    drop(stack);
+}
+
+/// Discord closes the connection over a packet: those around it arrive.
+#[tokio::test(flavor = "multi_thread")]
+async fn packets_that_discord_closes_over() {
+    let _alone = alone().await;
+    let (stack, bot) = start(&Options::new(1, 4)).await;
+    let mut rows = Rows::default();
+    let incomplete = blamed::incomplete(&stack, &bot).await;
+    rows.note("an incomplete packet", incomplete);
+    for code in [4001, 4002] {
+        let refused = blamed::refused_by_discord(&stack, &bot, code).await;
+        rows.note(&format!("close code {code}"), refused);
+    }
+    rows.end(stack).await;
 }
 
 async fn burst_with(end: End) {

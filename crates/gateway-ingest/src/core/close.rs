@@ -20,10 +20,12 @@ pub const fn fatal_advice(code: u16) -> Option<&'static str> {
     })
 }
 
-/// Whether a close code says that something we sent was at fault: sent again, it would end the next connection too.
+/// Whether a close code says that a packet was at fault: sent again, it would end the next connection too.
+///
+/// 4008 says that there were too many, so that they go again in time.
 #[must_use]
 pub const fn blames_a_packet(code: u16) -> bool {
-    matches!(code, 4001 | 4002 | 4003 | 4005 | 4008)
+    matches!(code, 4001 | 4002)
 }
 
 #[cfg(test)]

@@ -17,6 +17,21 @@ use super::command::{Action, Packet, REQUEST_MEMBERS};
 /// come closer to each other on their way.
 const FULL_LIST_INTERVAL: u64 = 31_000;
 
+/// Commands that a process may have in hand, divided among its shards.
+const ALL_IN_HAND: usize = 16_384;
+/// Commands of a shard in hand at a time, at most: a voice join overtakes so many requests for members. What is behind them in the
+/// shard's queue, which has one order only, can't overtake.
+const MOST_IN_HAND: u16 = 1_024;
+/// At least, in a process with many shards: more than may be sent and not be known to have been read.
+const LEAST_IN_HAND: u16 = 256;
+
+/// Commands that RabbitMQ may hand out for each shard of a process with so many.
+#[must_use]
+pub fn prefetch(shards: usize) -> u16 {
+    let share = u16::try_from(ALL_IN_HAND / shards.max(1)).unwrap_or(u16::MAX);
+    share.clamp(LEAST_IN_HAND, MOST_IN_HAND)
+}
+
 /// The commands of one shard that wait. `T` is what the caller wants back with each.
 ///
 /// Times are milliseconds of Unix time, handed in.
@@ -97,26 +112,10 @@ impl<T> Schedule<T> {
         }
     }
 
-    /// Forgets those that wait and are not to be kept; what Discord limits stays limited.
-    pub fn retain(&mut self, keep: impl Fn(&T) -> bool) {
-        for class in &mut self.classes {
-            class.retain(|waiting| keep(&waiting.tag));
-        }
-    }
-
-    /// Takes out all that wait.
-    pub fn drain(&mut self) -> impl Iterator<Item = T> {
+    /// Forgets those that wait; what Discord limits stays limited.
+    pub fn clear(&mut self) {
         self.earliest_deadline = u64::MAX;
-        let classes = self.classes.iter_mut();
-        classes
-            .flat_map(|class| class.drain(..))
-            .map(|waiting| waiting.tag)
-    }
-
-    /// Number of commands that wait.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.classes.iter().map(VecDeque::len).sum()
+        self.classes.iter_mut().for_each(VecDeque::clear);
     }
 
     /// Whether nothing waits.
@@ -198,7 +197,7 @@ impl<T> Schedule<T> {
             };
             let until = self.held_until(packet);
             if until <= now {
-                if let (true, Some(guild)) = (packet.full_list, packet.guild) {
+                if let (true, Some(guild)) = (packet.is_full_list(), packet.guild()) {
                     self.full_lists.retain(|_, until| *until > now);
                     self.full_lists.insert(guild, now + FULL_LIST_INTERVAL);
                 }
@@ -211,11 +210,14 @@ impl<T> Schedule<T> {
     }
 
     fn held_until(&self, packet: &Packet) -> u64 {
-        let Some(guild) = packet.guild else {
+        let Some(guild) = packet.guild() else {
             return 0;
         };
-        let limited = self.limited.get(&(packet.opcode, guild));
-        let full_list = self.full_lists.get(&guild).filter(|_| packet.full_list);
+        let limited = self.limited.get(&(packet.opcode(), guild));
+        let full_list = self
+            .full_lists
+            .get(&guild)
+            .filter(|_| packet.is_full_list());
         limited.max(full_list).copied().unwrap_or(0)
     }
 }
@@ -223,10 +225,7 @@ impl<T> Schedule<T> {
 /// What asks for data (which may be much) is in the second class, everything else in the first.
 fn class(action: &Action) -> usize {
     match action {
-        Action::Send(Packet {
-            opcode: 8 | 31 | 43,
-            ..
-        }) => 1,
+        Action::Send(packet) if matches!(packet.opcode(), 8 | 31 | 43) => 1,
         _ => 0,
     }
 }
@@ -240,13 +239,19 @@ mod tests {
     const FAR: u64 = 1_000_000_000;
 
     fn send(opcode: u8, guild: u64, full_list: bool) -> Action {
-        Action::Send(Packet {
-            text: String::new(),
-            opcode,
-            guild: Some(guild),
-            full_list,
-            nonce: None,
-        })
+        let d = match opcode {
+            3 => r#""since":null,"activities":[],"status":"idle","afk":false"#.to_owned(),
+            4 => format!(
+                r#""guild_id":{guild},"channel_id":null,"self_mute":false,"self_deaf":false"#
+            ),
+            8 => format!(
+                r#""guild_id":{guild},"query":"","limit":{}"#,
+                u8::from(!full_list)
+            ),
+            _ => format!(r#""guild_ids":[{guild}]"#),
+        };
+        let json = format!(r#"{{"op":{opcode},"d":{{{d}}}}}"#);
+        Action::Send(Packet::parse(&json, "the packet").unwrap())
     }
 
     fn tags(schedule: &mut Schedule<u32>, now: u64) -> Vec<u32> {
@@ -261,7 +266,7 @@ mod tests {
     fn classes_take_turns_in_order() {
         let mut schedule = Schedule::default();
         for tag in 0..4 {
-            schedule.push(send(8, u64::from(tag), false), FAR, tag);
+            schedule.push(send(8, u64::from(tag) + 1, false), FAR, tag);
         }
         schedule.push(send(4, 1, false), FAR, 10);
         schedule.push(Action::Reconnect, FAR, 11);
@@ -323,15 +328,25 @@ mod tests {
     }
 
     #[test]
-    fn what_is_to_be_kept_is_kept() {
+    fn what_is_forgotten_leaves_its_limits() {
         let mut schedule = Schedule::default();
-        for tag in 0..4 {
-            schedule.push(send(3, 1, false), FAR, tag);
-        }
-        schedule.retain(|tag| tag % 2 == 0);
-        assert_eq!(schedule.len(), 2);
-        assert_eq!(schedule.drain().collect::<Vec<_>>(), [0, 2]);
+        schedule.push(send(8, 1, true), FAR, 0);
+        assert_eq!(tags(&mut schedule, 0), [0]);
+        schedule.push(send(8, 1, true), 50, 1);
+        schedule.clear();
         assert!(schedule.is_empty());
+        schedule.push(send(8, 1, true), FAR, 2);
+        assert_eq!(
+            schedule.next(60, Link::Free),
+            Step::Wait(Some(FULL_LIST_INTERVAL))
+        );
+    }
+
+    #[test]
+    fn memory_is_bounded_for_many_shards() {
+        assert_eq!([0, 1, 16].map(prefetch), [MOST_IN_HAND; 3]);
+        assert_eq!(prefetch(32), 512);
+        assert_eq!([64, 1_000, usize::MAX].map(prefetch), [LEAST_IN_HAND; 3]);
     }
 
     #[test]
@@ -361,7 +376,7 @@ mod tests {
         /// Every command comes out once; the order within each class holds but for full lists; full lists stay apart.
         #[test]
         fn nothing_is_lost_or_reordered(
-            commands in prop::collection::vec((prop::sample::select(vec![3_u8, 4, 8, 31]), 0_u64..3, any::<bool>()), 1..60),
+            commands in prop::collection::vec((prop::sample::select(vec![3_u8, 4, 8, 31]), 1_u64..4, any::<bool>()), 1..60),
             room in prop::collection::vec(any::<bool>(), 1..30),
         ) {
             let mut schedule = Schedule::default();
@@ -389,7 +404,7 @@ mod tests {
                     .filter(|tag| !is_full(*tag) && (commands[*tag].0 < 8) == wanted).collect();
                 prop_assert!(order.is_sorted());
             }
-            for guild in 0..3 {
+            for guild in 1..4 {
                 let times: Vec<_> = out.iter().filter(|(_, tag)| is_full(*tag) && commands[*tag].1 == guild).collect();
                 prop_assert!(times.windows(2).all(|pair| pair[1].0 - pair[0].0 >= FULL_LIST_INTERVAL && pair[0].1 < pair[1].1));
             }

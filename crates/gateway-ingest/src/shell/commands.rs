@@ -16,13 +16,8 @@ use tokio::sync::mpsc;
 use super::{claim::current, context::Context};
 use crate::core::command::HEADER_OP;
 
-/// Commands of one shard in hand at a time.
-///
-/// More than the 1,000 member requests past which a voice join must be able to go: the queue itself has one order only, so what
-/// can be overtaken must be in hand. At most 4 KiB each: larger ones are rejected at once.
-pub(crate) const PREFETCH: u16 = 2048;
 /// Commands on their way to the shard's task.
-const HANDED: usize = 32;
+const ON_THEIR_WAY: usize = 32;
 
 /// What the shard's task receives.
 #[derive(Debug)]
@@ -35,7 +30,7 @@ pub(crate) enum Inbound {
 
 /// Consumes the shard's queue for as long as the receiver lives.
 pub(crate) fn consume(context: Arc<Context>, shard: u32) -> mpsc::Receiver<Inbound> {
-    let (sender, receiver) = mpsc::channel(HANDED);
+    let (sender, receiver) = mpsc::channel(ON_THEIR_WAY);
     tokio::spawn(async move {
         let consuming = keep_consuming(&context, shard, &sender);
         tokio::select! {
@@ -50,7 +45,7 @@ async fn keep_consuming(context: &Context, shard: u32, sender: &mpsc::Sender<Inb
     let mut backoff = Backoff::default();
     loop {
         let connection = current(context.consuming.clone()).await;
-        match subscribe(&connection, shard).await {
+        match subscribe(&connection, shard, context.prefetch).await {
             Ok((channel, consumer)) => {
                 backoff.reset();
                 if forward(consumer, sender).await.is_none() {
@@ -69,11 +64,12 @@ async fn keep_consuming(context: &Context, shard: u32, sender: &mpsc::Sender<Inb
 async fn subscribe(
     connection: &Connection,
     shard: u32,
+    prefetch: u16,
 ) -> lapin::Result<(lapin::Channel, Consumer)> {
     let channel = connection.create_channel().await?;
     declare_shard_queue(&channel, shard).await?;
     channel
-        .basic_qos(PREFETCH, BasicQosOptions::default())
+        .basic_qos(prefetch, BasicQosOptions::default())
         .await?;
     let consumer = channel
         .basic_consume(

@@ -13,10 +13,10 @@ use dispatch_proto::session::SessionRecord;
 
 use super::{
     book::Book,
-    desk::Desk,
     identify::IdentifyQueue,
     link::{Current, Topology},
     notices::Notices,
+    replies::Replies,
     store::Inherited,
 };
 use crate::config::Config;
@@ -38,7 +38,9 @@ pub(crate) struct Context {
     pub(crate) consuming: Current,
     pub(crate) redis: ConnectionManager,
     pub(crate) book: Arc<Book>,
-    pub(crate) desk: Desk,
+    pub(crate) replies: Replies,
+    /// Commands of each shard that RabbitMQ may hand out at a time.
+    pub(crate) prefetch: u16,
     pub(crate) notices: Notices,
     pub(crate) budget: Budget,
     /// How the shards connect; without a session.

@@ -5,9 +5,9 @@
 //! **Invariant:** a shard makes a connection only while it holds its lock, or while Redis still names this process as its
 //! owner: two processes that resume one session in turns would never come to rest.
 
-mod again;
 mod command;
 mod end;
+mod outcome;
 mod publish;
 mod read;
 mod reconnect;
@@ -17,7 +17,7 @@ use std::{future::pending, sync::Arc, time::Duration};
 
 use dispatch_service::backoff::Backoff;
 use futures_util::{StreamExt as _, future::BoxFuture};
-use lapin::Connection;
+use lapin::{Connection, message::Delivery};
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
     time::{Instant, sleep_until},
@@ -33,14 +33,16 @@ use super::{
 };
 use crate::{
     core::{
-        handed::Handed,
+        departures::Departures,
         outbox::{Outbox, Received},
         schedule::Schedule,
         status::Status,
+        unacknowledged::Unacknowledged,
     },
     error::IngestError,
 };
-use again::Ticket;
+use command::Leaving;
+use outcome::Ticket;
 use publish::InFlight;
 use room::Beat;
 
@@ -106,7 +108,9 @@ struct Task {
 
     commands: Option<mpsc::Receiver<Inbound>>,
     schedule: Schedule<Ticket>,
-    handed: Handed<Ticket>,
+    leaving: Option<Leaving>,
+    departures: Departures,
+    unacknowledged: Unacknowledged<Box<Delivery>>,
     /// When the schedule is to be looked at again.
     look_at: Option<Instant>,
 }
@@ -152,7 +156,9 @@ impl Task {
             asking_owner: None,
             commands: None,
             schedule: Schedule::default(),
-            handed: Handed::default(),
+            leaving: None,
+            departures: Departures::default(),
+            unacknowledged: Unacknowledged::default(),
             look_at: None,
         }
     }

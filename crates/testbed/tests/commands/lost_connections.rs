@@ -1,6 +1,5 @@
 //! Connections that end while commands are on their way: what Discord may not have read is sent again.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -82,33 +81,32 @@ pub(crate) async fn all_arrive(stack: &Stack, bot: &Bot, fault: Fault, twice: bo
     Ok(())
 }
 
-/// Ingest is asked to end while its connections are dead: what Discord has not read becomes dead letters.
+/// Ingest is asked to end while its connections are dead: the next one sends what Discord has not read.
 pub(crate) async fn at_the_end(stack: &mut Stack, bot: &Bot) -> Result<()> {
     stack.sim.fault(Fault::BlackHole, Scope::All);
-    let mut missing = BTreeMap::new();
     for shard in 0..stack.shards {
-        let packet = presence(&format!("into nothing, shard {shard}"));
-        let command = json!({"op": 0, "shard": shard, "data": packet});
+        let command = json!({"op": 0, "shard": shard, "data": into_nothing(shard)});
         let answer = ask(bot, &command).await?;
         ensure!(answer == taken_by(shard), "{answer}");
-        missing.insert(packet.to_string(), packet);
     }
     stack.ingest.stop(STOP_LIMIT).await?;
-    // A shard that has noticed in time sends them again instead.
-    let read: Vec<Value> = (0..stack.shards)
-        .flat_map(|shard| stack.sim.commands_received(shard))
-        .map(|(_, command)| command)
-        .collect();
-    missing.retain(|_, packet| !read.contains(packet));
-    // Those before them may come too: nothing has shown that Discord has read them.
-    while !missing.is_empty() {
-        let letter = bot.next(DEAD_QUEUE).await;
-        let letter = letter.with_context(|| format!("missing: {missing:?}"))?;
-        missing.remove(&String::from_utf8(letter.body)?);
-    }
-    while bot.take(DEAD_QUEUE).await?.is_some() {}
     stack.ingest.restart()?;
-    stack.ready().await
+    stack.ready().await?;
+    let read = async || {
+        (0..stack.shards).all(|shard| {
+            let commands = stack.sim.commands_received(shard);
+            let wanted = into_nothing(shard);
+            commands.iter().any(|(_, command)| *command == wanted)
+        })
+    };
+    wait::until("what went into nothing", LIMIT, read).await?;
+    let dead = bot.take(DEAD_QUEUE).await?;
+    ensure!(dead.is_none(), "{dead:?}");
+    Ok(())
+}
+
+fn into_nothing(shard: u32) -> Value {
+    presence(&format!("into nothing, shard {shard}"))
 }
 
 async fn publish(bot: &Bot, shard: u32, packet: &Value) -> Result<()> {

@@ -4,13 +4,13 @@ use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
 
 use dispatch_service::amqp::deadline;
 use futures_util::Stream as _;
-use tokio::time::Instant;
+use tokio::{task::unconstrained, time::Instant};
 use twilight_gateway::{CloseFrame, ShardState};
 
-use super::{Task, again::Ticket};
+use super::{Task, outcome::Ticket};
 use crate::{
     core::{
-        command::{Action, read},
+        command::{Action, Packet, read},
         schedule::{Link, Step},
     },
     error::IngestError,
@@ -24,6 +24,9 @@ use crate::{
 /// Shortest wait for the rate limiter, whose own answer may be "now" for a permit that is not released yet.
 const ROOM_LATER: Duration = Duration::from_millis(50);
 
+/// How long a command is waited for that the client has and seems not to write. RabbitMQ keeps it meanwhile, whatever comes of it.
+const LEAVE_LIMIT: Duration = Duration::from_secs(5);
+
 /// Whether the connection takes a command now.
 enum Room {
     Now,
@@ -32,26 +35,41 @@ enum Room {
     Unknown,
 }
 
+/// A command that the client has, and has not written to the socket. There is one at most: the client's own queue has no bound, and what is
+/// in it can't be overtaken.
+#[derive(Debug)]
+pub(super) struct Leaving {
+    pub(super) packet: Packet,
+    pub(super) ticket: Ticket,
+    /// Most permits that were free since.
+    free: u8,
+    since: Instant,
+}
+
 impl Task {
     /// Takes in a command.
     pub(super) fn command(&mut self, inbound: Inbound) {
         match inbound {
-            Inbound::Anew => self.schedule.retain(Ticket::is_ours),
+            Inbound::Anew => self.forget_commands(),
             Inbound::Command(delivery) => match read(&delivery.data, op(&delivery).as_deref()) {
                 Ok(action) => {
                     let ttl = self.context.config.command_ttl.as_millis() as u64;
-                    let until = deadline(&delivery.properties)
-                        .unwrap_or_else(|| unix_millis().saturating_add(ttl));
-                    let ticket = Ticket { delivery, sends: 0 };
-                    self.schedule.push(action, until, ticket);
+                    let until = deadline(&delivery.properties);
+                    let until = until.unwrap_or_else(|| unix_millis().saturating_add(ttl));
+                    // It was in hand before, and its time over then: a restart must not count against it.
+                    let until = if delivery.redelivered {
+                        u64::MAX
+                    } else {
+                        until
+                    };
+                    self.schedule.push(action, until, Ticket::new(delivery));
                     self.look_now();
                 }
                 Err(refusal) => {
                     metrics::command("refused");
                     metrics::dead_letter("command_refused");
-                    self.context
-                        .desk
-                        .reject(self.number, *delivery, refusal.to_string());
+                    let replies = &self.context.replies;
+                    replies.reject(self.number, *delivery, refusal.to_string(), false);
                 }
             },
         }
@@ -59,10 +77,12 @@ impl Task {
 
     /// Hands over what may go now, and notes when to look again.
     pub(super) async fn hand_over_due(&mut self) -> Result<(), IngestError> {
+        self.note_heartbeat();
+        self.note_departure();
         if self.look_at.is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
-        self.look_at = None;
+        self.look_at = self.leaving.as_ref().map(|_| Instant::now() + ROOM_LATER);
         while !self.schedule.is_empty() {
             let room = self.room();
             let now = unix_millis();
@@ -72,12 +92,20 @@ impl Task {
                 Room::Unknown => Link::Away,
             };
             match self.schedule.next(now, link) {
-                Step::HandOver(action, ticket) => self.hand_over(action, ticket).await?,
-                Step::Expired(Ticket { delivery, .. }) => {
+                Step::HandOver(Action::Send(packet), ticket) => self.send(packet, ticket).await?,
+                Step::HandOver(Action::Reconnect, ticket) => {
+                    self.close(CloseFrame::RESUME, "reconnected", &ticket);
+                }
+                Step::HandOver(Action::Identify, ticket) => {
+                    self.session_dropped = true;
+                    self.close(CloseFrame::NORMAL, "identified", &ticket);
+                }
+                Step::Expired(ticket) => {
                     metrics::command("expired");
                     metrics::dead_letter("command_expired");
                     let reason = "no shard took the command within its time".to_owned();
-                    self.context.desk.reject(self.number, *delivery, reason);
+                    let replies = &self.context.replies;
+                    replies.reject(self.number, *ticket.delivery, reason, false);
                 }
                 Step::Wait(until) => {
                     let until = until.map(|until| Duration::from_millis(until.saturating_sub(now)));
@@ -95,7 +123,7 @@ impl Task {
         Ok(())
     }
 
-    fn room(&self) -> Room {
+    fn room(&mut self) -> Room {
         let Some(socket) = &self.socket else {
             return Room::Unknown;
         };
@@ -103,58 +131,103 @@ impl Task {
             return Room::Unknown;
         }
         // Nothing is read while an event waits for room, and what isn't polled doesn't send.
-        if self.admission.is_some() {
+        if self.admission.is_some() || self.leaving.is_some() || self.closing {
             return Room::After(ROOM_LATER);
         }
-        match socket.ratelimiter() {
+        let now = Instant::now();
+        if let Some(until) = self.unacknowledged.held_until(now.into_std()) {
+            return Room::After(Instant::from_std(until) - now);
+        }
+        let Some(limiter) = socket.ratelimiter() else {
+            return Room::Unknown;
+        };
+        let full = self.departures.full_until(limiter.max(), now.into_std());
+        match full {
+            Some(until) => Room::After(Instant::from_std(until) - now),
             // The limiter keeps what heartbeats need.
-            Some(limiter) if limiter.available() == 0 => {
+            None if limiter.available() == 0 => {
                 Room::After(limiter.next_available().max(ROOM_LATER))
             }
-            _ => Room::Now,
+            None => Room::Now,
         }
     }
 
-    async fn hand_over(&mut self, action: Action, mut ticket: Ticket) -> Result<(), IngestError> {
+    async fn send(&mut self, packet: Packet, ticket: Ticket) -> Result<(), IngestError> {
         let Some(socket) = &mut self.socket else {
+            self.schedule
+                .give_back(vec![(Action::Send(packet), ticket)]);
             return Ok(());
         };
-        let outcome = match &action {
-            Action::Send(packet) => {
-                socket.send(packet.text.clone());
-                if ticket.is_ours() {
-                    "sent_again"
-                } else {
-                    "sent"
-                }
-            }
-            Action::Reconnect => {
-                socket.close(CloseFrame::RESUME);
-                self.closing = true;
-                "reconnected"
-            }
-            Action::Identify => {
-                self.session_dropped = true;
-                socket.close(CloseFrame::NORMAL);
-                self.closing = true;
-                "identified"
-            }
+        let free = |socket: &super::Socket| {
+            let limiter = socket.ratelimiter();
+            limiter.map(twilight_gateway::CommandRatelimiter::available)
         };
-        // Polled once before the ack, so that the command is on the socket and not only in the client's queue, where a stop would
-        // lose it.
-        let polled = poll_fn(|cx| Poll::Ready(Pin::new(&mut *socket).poll_next(cx))).await;
-        metrics::command(outcome);
-        if !ticket.is_ours() {
-            self.context.desk.carried_out(self.number, &ticket.delivery);
-        }
-        if let Action::Send(packet) = action {
-            ticket.sends += 1;
-            // The time is taken now: a heartbeat that this poll has sent may have gone before the command.
-            self.handed.push(packet, ticket, Instant::now().into_std());
+        let (before, from) = (free(socket), Instant::now());
+        socket.send(packet.json().to_owned());
+        // Tokio's budget for a task would keep the client from writing after some sixty commands, although it could.
+        let poll = poll_fn(|cx| Poll::Ready(Pin::new(&mut *socket).poll_next(cx)));
+        let polled = unconstrained(poll).await;
+        // The time is taken after the poll: a heartbeat that it has written may have gone before the command.
+        let (after, to) = (free(socket), Instant::now());
+        let left = before.zip(after).is_some_and(|(before, after)| {
+            let (from, to) = (from.into_std(), to.into_std());
+            self.departures.left(before, after, from, to)
+        });
+        let leaving = Leaving {
+            packet,
+            ticket,
+            free: before.max(after).unwrap_or_default(),
+            since: to,
+        };
+        if left {
+            self.left(leaving, to);
+        } else {
+            self.leaving = Some(leaving);
         }
         match polled {
             Poll::Ready(item) => self.read(item),
             Poll::Pending => Ok(()),
         }
+    }
+
+    /// Notes whether the command that the client had has left by now.
+    fn note_departure(&mut self) {
+        let Some(leaving) = &mut self.leaving else {
+            return;
+        };
+        let limiter = self.socket.as_ref().and_then(super::Socket::ratelimiter);
+        let Some(free) = limiter.map(twilight_gateway::CommandRatelimiter::available) else {
+            return;
+        };
+        let left = free < leaving.free;
+        leaving.free = leaving.free.max(free);
+        if (left || leaving.since.elapsed() > LEAVE_LIMIT)
+            && let Some(leaving) = self.leaving.take()
+        {
+            self.left(leaving, Instant::now());
+            self.look_now();
+        }
+    }
+
+    fn left(&mut self, leaving: Leaving, at: Instant) {
+        let Leaving { packet, ticket, .. } = leaving;
+        if ticket.sends == 0 {
+            metrics::command("sent");
+            self.context.replies.reply(self.number, &ticket.delivery);
+        } else {
+            metrics::command("sent_again");
+        }
+        let read = self.unacknowledged.push(packet, ticket, at.into_std());
+        self.acknowledge(read);
+    }
+
+    fn close(&mut self, frame: CloseFrame<'static>, outcome: &'static str, ticket: &Ticket) {
+        let Some(socket) = &self.socket else { return };
+        socket.close(frame);
+        self.closing = true;
+        metrics::command(outcome);
+        let replies = &self.context.replies;
+        replies.reply(self.number, &ticket.delivery);
+        replies.acknowledge(self.number, &ticket.delivery);
     }
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use twilight_gateway::{CloseFrame, Message, ShardState};
 
-use super::{Socket, Task, again::Ticket, finished, next};
+use super::{Socket, Task, finished, next};
 use crate::core::status::Status;
 
 /// Longest wait for Discord's answer to our close frame.
@@ -16,8 +16,6 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 impl Task {
     /// Closes the socket resumably, and publishes what is in hand.
     pub(super) async fn finish(&mut self) {
-        self.commands = None;
-        self.schedule.retain(Ticket::is_ours);
         let drained_by = Instant::now() + DRAIN_LIMIT;
         let closed_by = Instant::now() + CLOSE_LIMIT;
         let mut closing = self.begin_close();
@@ -37,8 +35,15 @@ impl Task {
             }
         }
         self.socket = None;
-        self.give_up_all();
+        self.give_commands_back().await;
         self.set_status(Status::Disconnected);
+    }
+
+    /// Ends the consumer, and with it its channel: RabbitMQ has all commands again that are not acknowledged.
+    async fn give_commands_back(&mut self) {
+        self.context.replies.acknowledged().await;
+        self.commands = None;
+        self.forget_commands();
     }
 
     /// Asks Discord to close; `false` if there is nothing to close.
@@ -70,7 +75,6 @@ impl Task {
         self.no_admission();
         self.asking_owner = None;
         self.publications = 0;
-        self.commands = None;
         if self.begin_close() {
             let closed_by = Instant::now() + CLOSE_LIMIT;
             while let Ok(Some(item)) = timeout_at(closed_by, next(&mut self.socket)).await {
@@ -83,7 +87,7 @@ impl Task {
                 }
             }
         }
-        self.give_up_all();
+        self.give_commands_back().await;
         self.socket = None;
         self.session = None;
         self.set_status(Status::Disconnected);

@@ -7,7 +7,7 @@ use twilight_gateway::{
 };
 use twilight_model::gateway::event::GatewayEventDeserializer;
 
-use super::{Item, Task, again::ABNORMAL, room::Beat};
+use super::{Item, Task, outcome::ABNORMAL, room::Beat};
 use crate::{
     core::{
         close::fatal_advice,
@@ -172,12 +172,10 @@ impl Task {
     }
 
     fn heartbeat(&mut self) {
+        self.heartbeat_acknowledged();
         let Some(measured) = self.socket.as_ref().map(Shard::latency) else {
             return;
         };
-        if let Some(sent) = measured.sent() {
-            self.handed.acknowledged(sent);
-        }
         let Some(latency) = measured.recent().first() else {
             return;
         };

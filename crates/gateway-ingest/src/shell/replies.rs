@@ -1,4 +1,4 @@
-//! What is left to do about a command after its shard has decided: acknowledge it, answer its sender, or make it a dead letter.
+//! What RabbitMQ is told of a shard's commands: replies, acknowledgements and dead letters.
 //!
 //! Tasks of their own, so that a slow RabbitMQ never keeps a shard from reading.
 
@@ -11,22 +11,26 @@ use dispatch_service::{
     topology::declare_dead,
 };
 use lapin::{Acker, message::Delivery, options::BasicAckOptions};
-use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
+use tokio::{
+    sync::{mpsc, oneshot},
+    task::JoinHandle,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 
-use super::{claim::current, commands::PREFETCH, link::Current};
+use super::{claim::current, link::Current};
 use crate::metrics;
 
 /// Replies that may wait for RabbitMQ; they are answers to people who wait, not events.
 const REPLIES: usize = 4096;
 
-/// Longest time for the dead letter of a command that won't come again.
-const LAST_LETTER: Duration = Duration::from_secs(1);
+/// Longest wait for acknowledgements to be written.
+const ACKNOWLEDGE_LIMIT: Duration = Duration::from_secs(1);
 
-/// Where shards hand in what is left to do.
+/// Where shards hand in what RabbitMQ is to be told.
 #[derive(Debug)]
-pub(crate) struct Desk {
-    acks: mpsc::Sender<Acker>,
+pub(crate) struct Replies {
+    acks: mpsc::Sender<Ack>,
     rejects: mpsc::Sender<Rejected>,
     replies: mpsc::Sender<Answer>,
     stop: CancellationToken,
@@ -34,18 +38,26 @@ pub(crate) struct Desk {
 }
 
 #[derive(Debug)]
+enum Ack {
+    Command(Acker),
+    /// All before it are written.
+    Written(oneshot::Sender<()>),
+}
+
+#[derive(Debug)]
 struct Rejected {
     delivery: Delivery,
     shard: u32,
     reason: String,
-    /// RabbitMQ won't hand it out again, and its sender has been answered.
-    acknowledged: bool,
+    /// Its sender has had a reply.
+    answered: bool,
 }
 
-impl Desk {
-    /// Starts the tasks. The broker hands out at most [`PREFETCH`] commands for each shard: so many may wait here.
-    pub(crate) fn start(publishing: Current, shards: usize) -> Self {
-        let capacity = shards.max(1) * usize::from(PREFETCH);
+impl Replies {
+    /// Starts the tasks. The broker hands out at most `commands` at a time: so many may wait here.
+    pub(crate) fn start(publishing: Current, commands: usize) -> Self {
+        // And one more for each shard, which at its end waits for its acknowledgements to be written.
+        let capacity = 2 * commands.max(1);
         let (acks, ack_queue) = mpsc::channel(capacity);
         let (rejects, reject_queue) = mpsc::channel(capacity);
         let (replies, reply_queue) = mpsc::channel(REPLIES);
@@ -70,11 +82,16 @@ impl Desk {
         }
     }
 
-    /// The shard has carried out the command: acknowledged, and answered if its sender asked for it.
-    pub(crate) fn carried_out(&self, shard: u32, delivery: &Delivery) {
+    /// The command has left for Discord, or is carried out: its sender is told, if it asked for that.
+    pub(crate) fn reply(&self, shard: u32, delivery: &Delivery) {
         answer(&self.replies, delivery, &Reply::taken(shard));
+    }
+
+    /// Discord has read the command, or it is carried out: RabbitMQ may forget it.
+    pub(crate) fn acknowledge(&self, shard: u32, delivery: &Delivery) {
         // Full can't be: the queue holds as many as the broker hands out. Without an ack the command would come again.
-        if self.acks.try_send(delivery.acker.clone()).is_err() {
+        let ack = Ack::Command(delivery.acker.clone());
+        if self.acks.try_send(ack).is_err() {
             tracing::error!(
                 shard,
                 "a command could not be acknowledged and may be sent again"
@@ -82,32 +99,32 @@ impl Desk {
         }
     }
 
-    /// The command can't be carried out.
-    pub(crate) fn reject(&self, shard: u32, delivery: Delivery, reason: String) {
+    /// Until what was acknowledged before is written: after that a channel may be closed.
+    pub(crate) async fn acknowledged(&self) {
+        let (written, is_written) = oneshot::channel();
+        let wait = async {
+            if self.acks.send(Ack::Written(written)).await.is_ok() {
+                let _ = is_written.await;
+            }
+        };
+        if timeout(ACKNOWLEDGE_LIMIT, wait).await.is_err() {
+            tracing::warn!("rabbitmq takes no acknowledgements: commands may be sent again");
+        }
+    }
+
+    /// The command can't be carried out, or Discord did not take it. `answered`: its sender has had a reply.
+    pub(crate) fn reject(&self, shard: u32, delivery: Delivery, reason: String, answered: bool) {
         let rejected = Rejected {
             delivery,
             shard,
             reason,
-            acknowledged: false,
+            answered,
         };
         if self.rejects.try_send(rejected).is_err() {
             tracing::error!(
                 shard,
                 "a rejected command could not be handed on and will come again"
             );
-        }
-    }
-
-    /// The command was carried out, but Discord may never have had it.
-    pub(crate) fn give_up(&self, shard: u32, delivery: Delivery, reason: String) {
-        let given_up = Rejected {
-            delivery,
-            shard,
-            reason,
-            acknowledged: true,
-        };
-        if self.rejects.try_send(given_up).is_err() {
-            tracing::error!(shard, "a command that may be lost has no dead letter");
         }
     }
 
@@ -146,8 +163,15 @@ async fn next<T>(queue: &mut mpsc::Receiver<T>, stop: &CancellationToken) -> Opt
     }
 }
 
-async fn acknowledge(mut acks: mpsc::Receiver<Acker>, stop: CancellationToken) {
-    while let Some(acker) = next(&mut acks, &stop).await {
+async fn acknowledge(mut acks: mpsc::Receiver<Ack>, stop: CancellationToken) {
+    while let Some(ack) = next(&mut acks, &stop).await {
+        let acker = match ack {
+            Ack::Command(acker) => acker,
+            Ack::Written(written) => {
+                let _ = written.send(());
+                continue;
+            }
+        };
         // It fails when the channel has died: then the command comes again, which can't be helped.
         if let Err(error) = acker.ack(BasicAckOptions::default()).await {
             tracing::debug!(%error, "a command's channel died before its ack");
@@ -158,7 +182,7 @@ async fn acknowledge(mut acks: mpsc::Receiver<Acker>, stop: CancellationToken) {
 async fn reject(
     mut rejects: mpsc::Receiver<Rejected>,
     publishing: Current,
-    acks: mpsc::Sender<Acker>,
+    acks: mpsc::Sender<Ack>,
     replies: mpsc::Sender<Answer>,
     stop: CancellationToken,
 ) {
@@ -168,7 +192,7 @@ async fn reject(
             delivery,
             shard,
             reason,
-            acknowledged,
+            answered,
         } = rejected;
         let mut backoff = Backoff::default();
         let publish = async {
@@ -180,23 +204,14 @@ async fn reject(
                 tokio::time::sleep(backoff.next_delay()).await;
             }
         };
-        if acknowledged {
-            // It won't come again: worth a moment even at the end.
-            if timeout(LAST_LETTER, publish).await.is_err() {
-                tracing::error!(
-                    shard,
-                    reason,
-                    "no dead letter for a command that may be lost"
-                );
-            }
-            continue;
-        }
         if stop.run_until_cancelled(publish).await.is_none() {
             continue;
         }
         tracing::info!(shard, reason, "command rejected");
-        answer(&replies, &delivery, &Reply::error(&reason));
-        let _ = acks.send(delivery.acker.clone()).await;
+        if !answered {
+            answer(&replies, &delivery, &Reply::error(&reason));
+        }
+        let _ = acks.send(Ack::Command(delivery.acker)).await;
     }
 }
 

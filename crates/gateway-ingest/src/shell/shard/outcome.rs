@@ -1,0 +1,119 @@
+//! What has become of the commands that left: Discord has read them, wants them later, or may never have had them.
+
+use lapin::message::Delivery;
+
+use super::Task;
+use crate::{
+    core::{
+        command::{Action, RateLimited},
+        departures::Departures,
+        unacknowledged::{self, Dead, Ended},
+    },
+    metrics,
+    shell::context::unix_millis,
+};
+
+/// The close code that stands for "no close frame" (RFC 6455, section 7.4.1).
+pub(super) const ABNORMAL: u16 = 1006;
+
+/// A command's message, which RabbitMQ keeps until it is acknowledged.
+pub(super) type Ticket = unacknowledged::Ticket<Box<Delivery>>;
+
+impl Task {
+    /// Discord acknowledged a heartbeat.
+    pub(super) fn heartbeat_acknowledged(&mut self) {
+        self.note_heartbeat();
+        let read = self.unacknowledged.heartbeat_acknowledged();
+        self.acknowledge(read);
+    }
+
+    /// Notes when the client wrote its newest heartbeat. To be called after each poll that may have written one.
+    pub(super) fn note_heartbeat(&mut self) {
+        let Some(socket) = &self.socket else { return };
+        // In other states it may be one of the connection before.
+        if socket.state().is_identified()
+            && let Some(at) = socket.latency().sent()
+        {
+            self.unacknowledged.heartbeat_sent(at);
+        }
+    }
+
+    /// The connection has ended with `code`; `None` if there was no close frame either way.
+    pub(super) fn connection_ended(&mut self, code: Option<u16>) {
+        let asked = std::mem::take(&mut self.closing);
+        self.departures = Departures::default();
+        let code = code.filter(|code| *code != ABNORMAL);
+        let Ended { read, again, dead } = self.unacknowledged.connection_ended(code, asked);
+        self.acknowledge(read);
+        for (ticket, why) in dead {
+            self.bury(ticket, why);
+        }
+        let mut again: Vec<_> = again
+            .into_iter()
+            .map(|(packet, ticket)| (Action::Send(packet), ticket))
+            .collect();
+        if !again.is_empty() {
+            let shard = self.number;
+            let commands = again.len();
+            tracing::info!(
+                shard,
+                code,
+                commands,
+                "discord may not have read the last commands, sending them again"
+            );
+        }
+        if let Some(leaving) = self.leaving.take() {
+            again.push((Action::Send(leaving.packet), leaving.ticket));
+        }
+        self.schedule.give_back(again);
+        self.look_now();
+    }
+
+    /// Discord refused a request, which waits as long as Discord says and goes again.
+    pub(super) fn refused(&mut self, limited: &RateLimited) {
+        let until = unix_millis().saturating_add(limited.retry_after_ms);
+        self.schedule.limit(limited.opcode, limited.guild, until);
+        let refused = self.unacknowledged.take_refused(limited);
+        tracing::info!(
+            shard = self.number,
+            opcode = limited.opcode,
+            wait_ms = limited.retry_after_ms,
+            again = refused.is_some(),
+            "discord asks to wait with requests for a guild"
+        );
+        let again = refused.map(|(packet, ticket)| (Action::Send(packet), ticket));
+        self.schedule.give_back(again.into_iter().collect());
+        self.look_now();
+    }
+
+    /// RabbitMQ has, or will have, all commands again that are in hand.
+    pub(super) fn forget_commands(&mut self) {
+        self.schedule.clear();
+        self.unacknowledged.clear();
+        self.leaving = None;
+    }
+
+    pub(super) fn acknowledge(&self, read: impl IntoIterator<Item = Ticket>) {
+        for ticket in read {
+            let replies = &self.context.replies;
+            replies.acknowledge(self.number, &ticket.delivery);
+        }
+    }
+
+    fn bury(&self, ticket: Ticket, why: Dead) {
+        let reason = match why {
+            Dead::Refused(code) => {
+                format!("discord closed the connection over it (close code {code})")
+            }
+            Dead::InVain => format!(
+                "sent {} times, and each time the connection ended before discord was known to have read it",
+                ticket.sends
+            ),
+        };
+        tracing::warn!(shard = self.number, reason, "giving a command up");
+        metrics::command("given_up");
+        metrics::dead_letter("command_given_up");
+        let replies = &self.context.replies;
+        replies.reject(self.number, *ticket.delivery, reason, true);
+    }
+}
