@@ -1,7 +1,7 @@
 //! In which order and when a shard's commands go out.
 //!
 //! Presence and voice updates must not starve behind a thousand member requests: there are two classes that take turns, each
-//! in order. Requests for a full member list of the same guild stay 31 s apart (Discord, "Request Guild Members": 30 s), and what
+//! in order, and the last permits of a minute are kept for the first. Requests for a full member list of the same guild stay 31 s apart (Discord, "Request Guild Members": 30 s), and what
 //! Discord answered with RATE_LIMITED waits as long as it said; others pass meanwhile.
 //!
 //! A command's deadline is for being taken by a connected shard. From then on it waits its turn, however long the limit of sends
@@ -63,6 +63,8 @@ pub enum Link {
     Away,
     /// Connected, without room for a send now.
     Busy,
+    /// Connected, with room for a few sends, which are kept for those of the first class.
+    Scarce,
     /// Connected, with room for a send.
     Free,
 }
@@ -146,8 +148,13 @@ impl<T> Schedule<T> {
             self.take();
         }
         let mut wake = self.earliest_deadline;
-        if link == Link::Free {
-            for class in [self.turn, 1 - self.turn] {
+        let allowed: &[usize] = match link {
+            Link::Away | Link::Busy => &[],
+            Link::Scarce => &[0],
+            Link::Free => &[0, 1],
+        };
+        for class in [self.turn, 1 - self.turn] {
+            if allowed.contains(&class) {
                 match self.first_free(class, now) {
                     Ok(waiting) => {
                         self.turn = 1 - class;
@@ -272,6 +279,19 @@ mod tests {
         schedule.push(Action::Reconnect, FAR, 11);
         assert_eq!(tags(&mut schedule, 0), [10, 0, 11, 1, 2, 3]);
         assert_eq!(schedule.next(0, Link::Free), Step::Wait(None));
+    }
+
+    #[test]
+    fn the_last_permits_are_not_for_requests() {
+        let mut schedule = Schedule::default();
+        schedule.push(send(8, 1, false), FAR, 0);
+        schedule.push(send(4, 1, false), FAR, 1);
+        assert!(matches!(
+            schedule.next(0, Link::Scarce),
+            Step::HandOver(_, 1)
+        ));
+        assert_eq!(schedule.next(0, Link::Scarce), Step::Wait(None));
+        assert_eq!(tags(&mut schedule, 0), [0]);
     }
 
     #[test]

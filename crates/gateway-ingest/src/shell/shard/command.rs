@@ -24,12 +24,17 @@ use crate::{
 /// Shortest wait for the rate limiter, whose own answer may be "now" for a permit that is not released yet.
 const ROOM_LATER: Duration = Duration::from_millis(50);
 
+/// Sends of a minute that are kept for what is no request for data, so that a voice join needn't wait for the next minute.
+const RESERVED: u8 = 10;
+
 /// How long a command is waited for that the client has and seems not to write. RabbitMQ keeps it meanwhile, whatever comes of it.
 const LEAVE_LIMIT: Duration = Duration::from_secs(5);
 
 /// Whether the connection takes a command now.
 enum Room {
     Now,
+    /// Not one that requests data, before so long.
+    Scarce(Duration),
     After(Duration),
     /// The shard is away: not before something changes.
     Unknown,
@@ -88,6 +93,7 @@ impl Task {
             let now = unix_millis();
             let link = match room {
                 Room::Now => Link::Free,
+                Room::Scarce(_) => Link::Scarce,
                 Room::After(_) => Link::Busy,
                 Room::Unknown => Link::Away,
             };
@@ -110,7 +116,7 @@ impl Task {
                 Step::Wait(until) => {
                     let until = until.map(|until| Duration::from_millis(until.saturating_sub(now)));
                     let room = match room {
-                        Room::After(wait) => Some(wait),
+                        Room::Scarce(wait) | Room::After(wait) => Some(wait),
                         Room::Now | Room::Unknown => None,
                     };
                     let wait = [until, room].into_iter().flatten().min();
@@ -141,14 +147,17 @@ impl Task {
         let Some(limiter) = socket.ratelimiter() else {
             return Room::Unknown;
         };
-        let full = self.departures.full_until(limiter.max(), now.into_std());
-        match full {
-            Some(until) => Room::After(Instant::from_std(until) - now),
-            // The limiter keeps what heartbeats need.
-            None if limiter.available() == 0 => {
-                Room::After(limiter.next_available().max(ROOM_LATER))
-            }
-            None => Room::Now,
+        // The limiter keeps what heartbeats need.
+        if limiter.available() == 0 {
+            return Room::After(limiter.next_available().max(ROOM_LATER));
+        }
+        let full = |permits: u8| {
+            let until = self.departures.full_until(permits, now.into_std())?;
+            Some(Instant::from_std(until) - now)
+        };
+        match full(limiter.max()) {
+            Some(wait) => Room::After(wait),
+            None => full(limiter.max().saturating_sub(RESERVED)).map_or(Room::Now, Room::Scarce),
         }
     }
 
