@@ -19,6 +19,15 @@ pub const STATUSES_HASH: &str = "dispatch:statuses";
 /// Hash: shard number → the process that owns the shard. Only the owner may store the shard's session.
 pub const OWNERS_HASH: &str = "dispatch:owners";
 
+/// The number of shards that Discord has refused last (close codes 4010 and 4011), a decimal number.
+pub const REFUSED_SHARDS: &str = "dispatch:shards:refused";
+
+/// Key that exists while this process of gateway-ingest lives and is connected to RabbitMQ.
+#[must_use]
+pub fn ingest_alive(instance: &str) -> String {
+    format!("dispatch:ingest:{instance}")
+}
+
 /// The keys of one partition's writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionKeys {

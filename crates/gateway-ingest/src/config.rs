@@ -10,8 +10,8 @@ use dispatch_service::{
         Reader,
         catalogue::{
             ACTIVITY_NAME, ACTIVITY_TYPE, BUFFER_BYTES, CLUSTERS, COMMAND_TTL, DISCORD_GATEWAY_URL,
-            INTENTS, LARGE_THRESHOLD, LOG_CHANNEL, PARTITIONS, RESUME, SHARDS_CONCURRENCY,
-            SHARDS_END, SHARDS_START, SHARDS_TOTAL, SHARDS_WAIT, STATUS,
+            IDENTIFY_RESERVE, INTENTS, LARGE_THRESHOLD, LOG_CHANNEL, PARTITIONS, RESUME,
+            SHARDS_CONCURRENCY, SHARDS_END, SHARDS_START, SHARDS_TOTAL, SHARDS_WAIT, STATUS,
         },
     },
     topology::QueueType,
@@ -24,6 +24,8 @@ use twilight_model::{
     },
     id::{Id, marker::ChannelMarker},
 };
+
+use crate::core::identify::{Policy, Reserve};
 
 /// Bytes that a semaphore can count; far more than anybody's memory on 64 bits.
 const MOST_BUFFER_BYTES: u32 = u32::MAX;
@@ -66,9 +68,7 @@ pub(crate) struct ShardsConfig {
     pub(crate) end: Option<u32>,
     /// `None`: ask Discord.
     pub(crate) total: Option<u32>,
-    pub(crate) concurrency: Option<u32>,
-    /// Time between two identifies of one bucket.
-    pub(crate) wait: Duration,
+    pub(crate) identifies: Policy,
 }
 
 impl Config {
@@ -131,10 +131,15 @@ fn shards(reader: &mut Reader) -> ShardsConfig {
             "auto" => None,
             _ => Some(reader.number(&SHARDS_TOTAL, 1..)),
         },
-        concurrency: reader
-            .optional(&SHARDS_CONCURRENCY)
-            .map(|_| reader.number(&SHARDS_CONCURRENCY, 1..)),
-        wait: Duration::from_secs(reader.number(&SHARDS_WAIT, 5..)),
+        identifies: Policy {
+            wait: Duration::from_secs(reader.number(&SHARDS_WAIT, 5..)),
+            concurrency: reader
+                .optional(&SHARDS_CONCURRENCY)
+                .map(|_| reader.number(&SHARDS_CONCURRENCY, 1..)),
+            reserve: reader
+                .checked(&IDENTIFY_RESERVE, |text| text.parse().ok())
+                .unwrap_or(Reserve::Number(0)),
+        },
     }
 }
 
@@ -228,7 +233,8 @@ mod tests {
             (config.shards.start, config.shards.end, config.shards.total),
             (1, Some(2), Some(4))
         );
-        assert_eq!(config.shards.wait, Duration::from_secs(6));
+        assert_eq!(config.shards.identifies.wait, Duration::from_secs(6));
+        assert_eq!(config.shards.identifies.reserve, Reserve::Percent(10));
         assert_eq!(
             config.discord.presence.activities[0].state.as_deref(),
             Some("hello")
@@ -245,6 +251,7 @@ mod tests {
         let wrong = [
             ("SHARDS_TOTAL", "0"),
             ("SHARDS_WAIT", "1"),
+            ("IDENTIFY_RESERVE", "101%"),
             ("STATUS", "busy"),
             ("ACTIVITY_TYPE", "9"),
             ("LARGE_THRESHOLD", "1000"),

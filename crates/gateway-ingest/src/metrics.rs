@@ -22,6 +22,18 @@ pub(crate) fn describe() {
         "API latency with the Discord gateway"
     );
     describe_counter!("gateway_identifies_total", "Sessions begun anew");
+    describe_gauge!(
+        "gateway_identifies_left",
+        "Identifies left of Discord's session start limit"
+    );
+    describe_counter!(
+        "gateway_identifies_refused_total",
+        "Times that identifies had to wait because only IDENTIFY_RESERVE was left"
+    );
+    describe_gauge!(
+        "gateway_shards_recommended",
+        "Number of shards that Discord recommends"
+    );
     describe_counter!("gateway_resumes_total", "Sessions resumed");
     describe_counter!(
         "gateway_sessions_lost_total",
@@ -90,6 +102,18 @@ pub(crate) fn latency(shard: u32, millis: u64) {
 
 pub(crate) fn identified() {
     counter!("gateway_identifies_total").increment(1);
+}
+
+pub(crate) fn identifies_left(number: u32) {
+    gauge!("gateway_identifies_left").set(f64::from(number));
+}
+
+pub(crate) fn identify_refused() {
+    counter!("gateway_identifies_refused_total").increment(1);
+}
+
+pub(crate) fn recommended_shards(number: u32) {
+    gauge!("gateway_shards_recommended").set(f64::from(number));
 }
 
 pub(crate) fn resumed() {

@@ -32,18 +32,18 @@ use twilight_gateway::{Config as ShardConfig, ConfigBuilder};
 
 use crate::{
     config::Config,
-    core::{
-        schedule::prefetch,
-        shards::{buckets, range},
-    },
+    core::{close::refuses_total, schedule::prefetch, shards::range},
     error::IngestError,
+    metrics,
 };
 use book::Book;
+use claim::Sighted;
 use context::{Budget, Context};
 use identify::IdentifyQueue;
 use link::Topology;
 use notices::Notices;
 use replies::Replies;
+use store::Inherited;
 
 /// Longest time for what is left to do after the shards have ended.
 const LAST_STEPS: Duration = Duration::from_millis(1500);
@@ -96,11 +96,11 @@ pub(crate) async fn run(
     let Some(info) = discord::gateway(&client, &stop).await? else {
         return Ok(());
     };
-    let total = config.shards.total.unwrap_or(info.shards);
-    let shards = range(config.shards.start, config.shards.end, total)?;
-    let Some(inherited) = stop.run_until_cancelled(store::started(&redis)).await else {
+    let Some(inherited) = stop.run_until_cancelled(store::inherited(&redis)).await else {
         return Ok(());
     };
+    let total = total(&config, &info, &inherited);
+    let shards = range(config.shards.start, config.shards.end, total)?;
     announce(&info.limit, total, shards.clone());
 
     let topology = Topology {
@@ -108,7 +108,8 @@ pub(crate) async fn run(
         queue_type: config.queue_type,
     };
     let links = Links::open(&config, topology, conditions.rabbitmq);
-    let notices = Notices::start(client, config.log_channel);
+    let notices = Notices::start(client.clone(), config.log_channel);
+    let identifies = IdentifyQueue::new(config.shards.identifies, info.limit);
     let held = shards.clone().count();
     let prefetch = prefetch(held);
     let replies = Replies::start(links.publishing.clone(), held * usize::from(prefetch));
@@ -125,7 +126,9 @@ pub(crate) async fn run(
         prefetch,
         notices,
         budget: Budget::new(config.buffer_bytes),
-        gateway: gateway(&config, info),
+        gateway: gateway(&config, info, identifies.clone()),
+        identifies,
+        sighted: Sighted::default(),
         config,
     });
     shards.clone().for_each(|shard| context.book.enter(shard));
@@ -141,7 +144,19 @@ pub(crate) async fn run(
     );
     let keeper = tokio::spawn(keeper);
 
-    let result = hold(&context, shards, &stop).await;
+    let result = hold(&context, &client, shards, &stop).await;
+
+    if let Err(IngestError::Closed { code, .. }) = &result
+        && refuses_total(*code)
+    {
+        let refused = store::refuse_total(&context);
+        // Without this the next start would use it again, and be refused again.
+        if tokio::time::timeout(LAST_STEPS, refused).await.is_err() {
+            tracing::error!(
+                "redis did not answer: that discord refuses the number of shards is not stored"
+            );
+        }
+    }
 
     stored.cancel();
     let last_steps = async {
@@ -160,11 +175,20 @@ pub(crate) async fn run(
 /// Runs the shards. The first one that fails ends them all, the others resumably.
 async fn hold(
     context: &Arc<Context>,
+    client: &Arc<Client>,
     shards: impl Iterator<Item = u32>,
     stop: &CancellationToken,
 ) -> Result<(), IngestError> {
     let stop = stop.child_token();
     let mut tasks = JoinSet::new();
+    let (identifies, client, stopped) = (context.identifies.clone(), client.clone(), stop.clone());
+    tasks.spawn(async move {
+        let ask = || discord::gateway(&client, &stopped);
+        match stopped.run_until_cancelled(identifies.run(ask)).await {
+            Some(result) => result,
+            None => Ok(()),
+        }
+    });
     for shard in shards {
         tasks.spawn(shard::run(context.clone(), shard, stop.clone()));
     }
@@ -224,16 +248,35 @@ impl Links {
     }
 }
 
-fn gateway(config: &Config, info: GatewayBot) -> ShardConfig<IdentifyQueue> {
-    let limit = &info.limit;
-    let concurrency = buckets(limit.max_concurrency, config.shards.concurrency);
+/// The number of shards: as it is set, else as it was while there are sessions to resume, else what Discord recommends.
+fn total(config: &Config, info: &GatewayBot, inherited: &Inherited) -> u32 {
+    metrics::recommended_shards(info.shards);
+    if let Some(total) = config.shards.total {
+        return total;
+    }
+    let kept = inherited.total().filter(|_| config.resume);
+    if let Some(kept) = kept.filter(|kept| *kept != info.shards) {
+        tracing::warn!(
+            total = kept,
+            recommended = info.shards,
+            "discord recommends another number of shards: keeping the one with sessions to resume (RESUME=false takes discord's)"
+        );
+    }
+    kept.unwrap_or(info.shards)
+}
+
+fn gateway(
+    config: &Config,
+    info: GatewayBot,
+    identifies: IdentifyQueue,
+) -> ShardConfig<IdentifyQueue> {
     let discord = &config.discord;
     let url = discord.gateway_url.clone().unwrap_or(info.url);
     ConfigBuilder::new(discord.token.reveal().to_owned(), discord.intents)
         .large_threshold(discord.large_threshold)
         .presence(discord.presence.clone())
         .proxy_url(url.trim_end_matches('/').to_owned())
-        .queue(IdentifyQueue::new(concurrency, config.shards.wait, limit))
+        .queue(identifies)
         .build()
 }
 

@@ -40,6 +40,7 @@ settings! {
     SHARDS_TOTAL = "auto", "the number of shards, or `auto` to ask Discord";
     SHARDS_CONCURRENCY = "", "how many shards may identify at once, a number; empty to ask Discord, whose limit is never exceeded";
     SHARDS_WAIT = "5", "seconds between identifies of one bucket, a number from 5";
+    IDENTIFY_RESERVE = "10%", "identifies that are never spent, a number or a percentage of Discord's limit";
     CLUSTERS = "", "a number; accepted for twilight-dispatch's sake, without effect";
     RESUME = "true", "true or false: resume stored sessions after a restart";
     INTENTS = "53575421", "gateway intents, a number (bit field)";

@@ -20,6 +20,12 @@ pub const fn fatal_advice(code: u16) -> Option<&'static str> {
     })
 }
 
+/// Whether a close code says that the bot can't be run with this number of shards.
+#[must_use]
+pub const fn refuses_total(code: u16) -> bool {
+    matches!(code, 4010 | 4011)
+}
+
 /// Whether a close code says that a packet was at fault: sent again, it would end the next connection too.
 ///
 /// 4008 says that there were too many, so that they go again in time.

@@ -1,6 +1,6 @@
 //! Which stored session a shard may resume.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use dispatch_proto::session::SessionRecord;
 use serde::Deserialize;
@@ -10,8 +10,8 @@ use serde::Deserialize;
 pub struct Stored {
     /// The shard's field of `dispatch:sessions`.
     pub own: Option<String>,
-    /// `gateway_sessions` as it was before this process started: ours (an array), or twilight-dispatch's.
-    pub shared: Option<String>,
+    /// The shard's part of `gateway_sessions` as it was before this process started ([`shared_records`]).
+    pub shared: Option<SessionRecord>,
     /// `gateway_shards` as it was before this process started.
     pub total: Option<u32>,
 }
@@ -26,8 +26,7 @@ pub fn resumable(stored: &Stored, shard: u32, total: u32) -> Option<SessionRecor
         .own
         .as_deref()
         .and_then(|text| serde_json::from_str::<SessionRecord>(text).ok());
-    let shared = || shared_record(stored.shared.as_deref()?, shard);
-    let record = own.or_else(shared)?;
+    let record = own.or_else(|| stored.shared.clone())?;
     let recorded_total = match record.shards_total {
         0 => stored.total,
         known => Some(known),
@@ -49,19 +48,52 @@ struct Older {
     resume_url: Option<String>,
 }
 
-fn shared_record(text: &str, shard: u32) -> Option<SessionRecord> {
+/// What `gateway_sessions` holds, by shard: ours (an array), or twilight-dispatch's, whose records have no total.
+#[must_use]
+pub fn shared_records(text: &str) -> BTreeMap<u32, SessionRecord> {
     if let Ok(records) = serde_json::from_str::<Vec<SessionRecord>>(text) {
-        return records.into_iter().find(|record| record.shard == shard);
+        return records
+            .into_iter()
+            .map(|record| (record.shard, record))
+            .collect();
     }
-    let mut records: HashMap<String, Older> = serde_json::from_str(text).ok()?;
-    let older = records.remove(&shard.to_string())?;
-    Some(SessionRecord {
-        shard,
-        session_id: older.session_id,
-        resume_url: older.resume_url.unwrap_or_default(),
-        sequence: older.sequence,
-        shards_total: 0,
-    })
+    let older: HashMap<String, Older> = serde_json::from_str(text).unwrap_or_default();
+    let records = older.into_iter().filter_map(|(shard, older)| {
+        let shard = shard.parse().ok()?;
+        let record = SessionRecord {
+            shard,
+            session_id: older.session_id,
+            resume_url: older.resume_url.unwrap_or_default(),
+            sequence: older.sequence,
+            shards_total: 0,
+        };
+        Some((shard, record))
+    });
+    records.collect()
+}
+
+/// What Redis holds about the number of shards.
+#[derive(Clone, Debug, Default)]
+pub struct StoredTotal {
+    /// `gateway_shards`.
+    pub total: Option<u32>,
+    /// The number that Discord has refused last.
+    pub refused: Option<u32>,
+    /// The totals of the stored sessions; 0 where a record names none.
+    pub sessions: Vec<u32>,
+}
+
+impl StoredTotal {
+    /// The number of shards to go on with; `None`: what Discord recommends.
+    ///
+    /// Sessions can only be resumed under the number that they were begun with, and several processes that share a bot's shards
+    /// must use one number although they start at different times, while Discord's advice changes.
+    #[must_use]
+    pub fn kept(&self) -> Option<u32> {
+        let total = self.total.filter(|total| *total > 0)?;
+        let of_it = |of: &u32| *of == total || *of == 0;
+        (self.refused != Some(total) && self.sessions.iter().any(of_it)).then_some(total)
+    }
 }
 
 #[cfg(test)]
@@ -71,7 +103,7 @@ mod tests {
     fn stored(own: Option<&str>, shared: Option<&str>, total: Option<u32>) -> Stored {
         Stored {
             own: own.map(str::to_owned),
-            shared: shared.map(str::to_owned),
+            shared: shared.and_then(|text| shared_records(text).remove(&1)),
             total,
         }
     }
@@ -102,6 +134,27 @@ mod tests {
         );
         assert_eq!(found(&stored(None, Some(map), Some(4))), None);
         assert_eq!(found(&stored(None, Some(map), None)), None);
+    }
+
+    #[test]
+    fn a_total_is_kept_while_it_has_sessions_and_is_not_refused() {
+        let stored = |total, refused, sessions: &[u32]| StoredTotal {
+            total,
+            refused,
+            sessions: sessions.to_vec(),
+        };
+        for (stored, kept) in [
+            (stored(Some(16), None, &[8, 16]), Some(16)),
+            (stored(Some(16), Some(8), &[16]), Some(16)),
+            (stored(Some(16), Some(16), &[16]), None),
+            (stored(Some(16), None, &[8]), None),
+            (stored(Some(16), None, &[]), None),
+            (stored(Some(2), None, &[0]), Some(2)),
+            (stored(Some(0), None, &[0]), None),
+            (stored(None, None, &[16]), None),
+        ] {
+            assert_eq!(stored.kept(), kept, "{stored:?}");
+        }
     }
 
     #[test]

@@ -13,6 +13,7 @@ use dispatch_proto::session::SessionRecord;
 
 use super::{
     book::Book,
+    claim::Sighted,
     identify::IdentifyQueue,
     link::{Current, Topology},
     notices::Notices,
@@ -43,6 +44,8 @@ pub(crate) struct Context {
     pub(crate) prefetch: u16,
     pub(crate) notices: Notices,
     pub(crate) budget: Budget,
+    pub(crate) identifies: IdentifyQueue,
+    pub(crate) sighted: Sighted,
     /// How the shards connect; without a session.
     pub(crate) gateway: ShardConfig<IdentifyQueue>,
 }

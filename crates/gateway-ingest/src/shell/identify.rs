@@ -1,159 +1,274 @@
-//! Who may identify when.
-//!
-//! Discord allows one identify per bucket (`shard % max_concurrency`) every 5 s, and so many a day; **beyond that it resets
-//! the token** (Discord, "Session Start Limit Object"). So a process whose limit is used up waits; resuming needs no leave.
+//! Lets shards identify when [`core::identify`](crate::core::identify) says so: one task for all shards of the process.
 
 use std::{
-    sync::{Arc, Mutex as StdMutex, PoisonError},
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use dispatch_service::discord::StartLimit;
+use dispatch_service::discord::{GatewayBot, StartLimit};
 use tokio::{
-    sync::{Mutex, oneshot},
+    sync::{Notify, oneshot},
     time::{Instant, sleep_until},
 };
 use twilight_gateway::queue::Queue;
 
-/// Time until the limit is whole again, counted from its first use.
-const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+use crate::{
+    core::identify::{Identifies, Limit, Policy, Step},
+    error::IngestError,
+    metrics,
+};
+
 /// Below this many left, each identify is worth a warning.
 const LOW: u32 = 50;
 
 /// The queue of all shards of this process.
 #[derive(Clone, Debug)]
 pub(crate) struct IdentifyQueue {
-    buckets: Arc<[Mutex<Bucket>]>,
-    limit: Arc<StdMutex<Limit>>,
-    wait: Duration,
-}
-
-#[derive(Debug, Default)]
-struct Bucket {
-    /// When the next one may identify.
-    free_at: Option<Instant>,
+    shared: Arc<Shared>,
 }
 
 #[derive(Debug)]
-struct Limit {
-    remaining: u32,
-    total: u32,
-    resets_at: Instant,
+struct Shared {
+    /// What the core counts time from.
+    start: Instant,
+    waiting: Mutex<Waiting>,
+    /// Somebody has come, or gone.
+    changed: Notify,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    identifies: Identifies,
+    /// Where each shard that waits gets its leave.
+    leaves: BTreeMap<u32, oneshot::Sender<()>>,
 }
 
 impl IdentifyQueue {
-    pub(crate) fn new(buckets: u32, wait: Duration, limit: &StartLimit) -> Self {
-        let limit = Limit {
-            remaining: limit.remaining,
-            total: limit.total.max(1),
-            resets_at: Instant::now() + limit.reset_after,
-        };
+    pub(crate) fn new(policy: Policy, limit: StartLimit) -> Self {
+        let identifies = Identifies::new(policy, read(limit), Duration::ZERO);
+        metrics::identifies_left(limit.remaining);
         Self {
-            buckets: (0..buckets.max(1)).map(|_| Mutex::default()).collect(),
-            limit: Arc::new(StdMutex::new(limit)),
-            wait,
+            shared: Arc::new(Shared {
+                start: Instant::now(),
+                waiting: Mutex::new(Waiting {
+                    identifies,
+                    leaves: BTreeMap::new(),
+                }),
+                changed: Notify::new(),
+            }),
         }
     }
 
-    async fn grant(self, shard: u32, leave: oneshot::Sender<()>) {
-        let bucket = &self.buckets[shard as usize % self.buckets.len()];
-        let mut bucket = bucket.lock().await;
+    /// The shard's session has begun.
+    pub(crate) fn begun(&self, shard: u32) {
+        self.waiting().identifies.begun(shard);
+    }
+
+    /// Gives leave until `ask`, which reads Discord's limit, returns `None`: then the process ends.
+    ///
+    /// # Errors
+    ///
+    /// What `ask` fails with.
+    pub(crate) async fn run<F>(self, mut ask: impl FnMut() -> F) -> Result<(), IngestError>
+    where
+        F: Future<Output = Result<Option<GatewayBot>, IngestError>>,
+    {
+        let mut reading = std::pin::pin!(None);
+        let mut reserve_told: Option<Duration> = None;
+        loop {
+            let step = self.next_step();
+            let until = match step {
+                Step::Identify(_) => continue,
+                Step::Read => {
+                    reading.set(Some(ask()));
+                    continue;
+                }
+                Step::Wait(at) => Some(at),
+                Step::Reserved { left, until } => {
+                    if reserve_told.is_none_or(|told| self.now() >= told) {
+                        reserve_told = Some(until);
+                        metrics::identify_refused();
+                        tracing::error!(
+                            left,
+                            "no identifies but the reserve (IDENTIFY_RESERVE) are left of discord's session start limit: only resuming"
+                        );
+                    }
+                    Some(until)
+                }
+                Step::Idle => None,
+            };
+            tokio::select! {
+                () = self.shared.changed.notified() => {}
+                () = self.reached(until) => {}
+                answer = finished(reading.as_mut()) => {
+                    reading.set(None);
+                    let Some(info) = answer? else { return Ok(()) };
+                    metrics::identifies_left(info.limit.remaining);
+                    metrics::recommended_shards(info.shards);
+                    let now = self.now();
+                    self.waiting().identifies.read(read(info.limit), now);
+                }
+            }
+        }
+    }
+
+    /// One step; leave is given at once.
+    fn next_step(&self) -> Step {
+        let now = self.now();
+        let mut waiting = self.waiting();
+        let Waiting { identifies, leaves } = &mut *waiting;
         // A shard that disconnected meanwhile asks again; its old request must not use up a turn.
-        if leave.is_closed() {
-            return;
+        leaves.retain(|shard, leave| {
+            if leave.is_closed() {
+                identifies.withdraw(*shard);
+            }
+            !leave.is_closed()
+        });
+        let step = identifies.step(now);
+        if let Step::Identify(shard) = step {
+            let left = identifies.left();
+            if let Some(leave) = leaves.remove(&shard) {
+                // If it has gone this moment, one identify too many is counted: the safe side.
+                let _ = leave.send(());
+            }
+            metrics::identifies_left(left);
+            if left < LOW {
+                tracing::warn!(
+                    shard,
+                    left,
+                    "few identifies are left of discord's session start limit"
+                );
+            }
         }
-        if let Some(free_at) = bucket.free_at {
-            sleep_until(free_at).await;
-        }
-        while let Some(resets_at) = self.use_one(!leave.is_closed()) {
-            let wait = resets_at.saturating_duration_since(Instant::now());
-            tracing::error!(
-                shard,
-                wait_s = wait.as_secs(),
-                "discord's session start limit is used up: waiting until it resets"
-            );
-            sleep_until(resets_at).await;
-        }
-        if leave.send(()).is_ok() {
-            bucket.free_at = Some(Instant::now() + self.wait);
-        }
+        step
     }
 
-    /// Counts one identify; `Some` if none is left, with the time when there is.
-    fn use_one(&self, wanted: bool) -> Option<Instant> {
-        if !wanted {
-            return None;
+    fn waiting(&self) -> MutexGuard<'_, Waiting> {
+        self.shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Duration {
+        self.shared.start.elapsed()
+    }
+
+    async fn reached(&self, at: Option<Duration>) {
+        match at {
+            Some(at) => sleep_until(self.shared.start + at).await,
+            None => std::future::pending().await,
         }
-        let now = Instant::now();
-        let mut limit = self.limit.lock().unwrap_or_else(PoisonError::into_inner);
-        if now >= limit.resets_at {
-            limit.remaining = limit.total;
-            limit.resets_at = now + PERIOD;
-        }
-        let Some(left) = limit.remaining.checked_sub(1) else {
-            return Some(limit.resets_at);
-        };
-        limit.remaining = left;
-        if left < LOW {
-            tracing::warn!(
-                left,
-                "few identifies are left of discord's session start limit"
-            );
-        }
-        None
     }
 }
 
 impl Queue for IdentifyQueue {
     fn enqueue(&self, shard: u32) -> oneshot::Receiver<()> {
         let (leave, granted) = oneshot::channel();
-        tokio::spawn(self.clone().grant(shard, leave));
+        let mut waiting = self.waiting();
+        waiting.identifies.request(shard);
+        waiting.leaves.insert(shard, leave);
+        self.shared.changed.notify_one();
         granted
+    }
+}
+
+const fn read(limit: StartLimit) -> Limit {
+    Limit {
+        total: limit.total,
+        remaining: limit.remaining,
+        reset_after: limit.reset_after,
+        max_concurrency: limit.max_concurrency,
+    }
+}
+
+async fn finished<F: Future>(slot: std::pin::Pin<&mut Option<F>>) -> F::Output {
+    match slot.as_pin_mut() {
+        Some(future) => future.await,
+        None => std::future::pending().await,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::core::identify::Reserve;
+    use tokio::time::advance;
 
-    fn limit(remaining: u32, reset_after: u64) -> StartLimit {
+    fn limit(remaining: u32) -> StartLimit {
         StartLimit {
-            max_concurrency: 1,
+            max_concurrency: 2,
             remaining,
-            reset_after: Duration::from_millis(reset_after),
+            reset_after: Duration::from_secs(3600),
             total: 1000,
         }
     }
 
-    async fn granted_after(queue: &IdentifyQueue, shard: u32) -> Duration {
-        let start = Instant::now();
-        queue.enqueue(shard).await.unwrap();
-        start.elapsed()
+    fn queue(remaining: u32) -> IdentifyQueue {
+        let policy = Policy {
+            wait: Duration::from_secs(5),
+            concurrency: None,
+            reserve: Reserve::Percent(10),
+        };
+        IdentifyQueue::new(policy, limit(remaining))
     }
 
-    const WAIT: Duration = Duration::from_millis(60);
+    /// Runs the queue; each reading takes 200 ms and finds `remaining`.
+    fn start(queue: &IdentifyQueue, remaining: u32) {
+        let ask = move || async move {
+            tokio::time::sleep(Duration::from_millis(200)).await;
+            Ok(Some(GatewayBot {
+                url: String::new(),
+                shards: 1,
+                limit: limit(remaining),
+            }))
+        };
+        tokio::spawn(queue.clone().run(ask));
+    }
 
-    #[tokio::test]
-    async fn one_per_bucket_and_wait() {
-        let queue = IdentifyQueue::new(2, WAIT, &limit(10, 0));
+    /// When each shard got its leave, in milliseconds.
+    async fn granted(queue: &IdentifyQueue, shards: &[u32]) -> Vec<(u128, u32)> {
         let start = Instant::now();
-        for shard in 0..4 {
-            queue.enqueue(shard).await.unwrap();
+        let asked: Vec<_> = (shards.iter())
+            .map(|shard| (*shard, queue.enqueue(*shard)))
+            .collect();
+        let mut times = Vec::new();
+        for (shard, leave) in asked {
+            leave.await.unwrap();
+            times.push((start.elapsed().as_millis(), shard));
         }
-        assert!(start.elapsed() >= WAIT);
+        times
     }
 
-    #[tokio::test]
-    async fn a_used_up_limit_is_waited_for() {
-        let queue = IdentifyQueue::new(1, WAIT, &limit(0, 80));
-        assert!(granted_after(&queue, 0).await >= Duration::from_millis(75));
+    #[tokio::test(start_paused = true)]
+    async fn leave_is_given_in_time_and_after_reading() {
+        let queue = queue(900);
+        start(&queue, 900);
+        let first = granted(&queue, &[0, 1, 2, 3, 4]).await;
+        let times: Vec<_> = first.iter().map(|(at, _)| *at).collect();
+        // The timer counts whole milliseconds, and rounds up.
+        assert_eq!(times, [0, 0, 5250, 5250, 10_500]);
+        advance(Duration::from_secs(300)).await;
+        let later = granted(&queue, &[5, 7]).await;
+        assert_eq!(later, [(200, 5), (5450, 7)]);
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
+    async fn nothing_is_given_from_the_reserve() {
+        let queue = queue(900);
+        start(&queue, 100);
+        advance(Duration::from_secs(61)).await;
+        let leave = queue.enqueue(0);
+        let hour = Duration::from_secs(3500);
+        assert!(tokio::time::timeout(hour, leave).await.is_err());
+    }
+
+    #[tokio::test(start_paused = true)]
     async fn a_shard_that_left_uses_no_turn() {
-        let queue = IdentifyQueue::new(1, Duration::from_secs(60), &limit(10, 60_000));
+        let queue = queue(900);
         drop(queue.enqueue(0));
-        tokio::task::yield_now().await;
-        assert!(granted_after(&queue, 1).await < Duration::from_secs(30));
+        start(&queue, 900);
+        assert_eq!(granted(&queue, &[2]).await, [(0, 2)]);
     }
 }

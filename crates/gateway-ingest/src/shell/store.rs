@@ -1,9 +1,12 @@
 //! What gateway-ingest keeps on Redis.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use dispatch_proto::{
-    redis::{OWNERS_HASH, SESSIONS, SESSIONS_HASH, SHARDS, STARTED, STATUSES, STATUSES_HASH},
+    redis::{
+        OWNERS_HASH, REFUSED_SHARDS, SESSIONS, SESSIONS_HASH, SHARDS, STARTED, STATUSES,
+        STATUSES_HASH, ingest_alive,
+    },
     session::{SessionRecord, ShardStatus},
 };
 use dispatch_service::{backoff::Backoff, health::Condition};
@@ -13,21 +16,26 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use twilight_model::util::Timestamp;
 
-use super::context::{Context, unix_time};
+use super::{
+    claim,
+    context::{Context, unix_time},
+};
 use crate::{
     core::{
-        resume::{Stored, resumable},
+        resume::{Stored, StoredTotal, resumable, shared_records},
         status::Status,
     },
     metrics,
 };
 
-/// How often sessions that move are stored: a crash makes Discord replay what was confirmed since.
-const SESSIONS_EVERY: Duration = Duration::from_millis(250);
-/// How often what others read is refreshed.
-const SUMMARY_EVERY: Duration = Duration::from_secs(1);
+/// How often what has changed is stored. After a crash Discord replays what was confirmed since, and the writer drops it.
+const EVERY: Duration = Duration::from_secs(1);
+/// How often everything is stored, changed or not: Redis may have lost it without our noticing.
+const ALL_EVERY: Duration = Duration::from_secs(15);
+/// How long a process counts as alive after its last sign of life.
+const ALIVE_MILLIS: u64 = 5_000;
 
-/// Stores a session only for the shard's owner: a process that lost a shard while it was frozen must not overwrite what its
+/// Stores a session or a status only for the shard's owner: a process that lost a shard while it was frozen must not overwrite what its
 /// successor stored. On a Redis that lost its data the first to write becomes the owner. Returns the shards refused.
 const STORE: &str = r"
 local refused = {}
@@ -61,22 +69,33 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
     let connected = &seen.redis;
     let script = Script::new(STORE);
     let mut redis = context.redis.clone();
-    let mut tick = interval(SESSIONS_EVERY);
+    let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut summarised: Option<Instant> = None;
+    let mut all_at = Instant::now();
+    // Whether something was stored that the public keys don't show yet.
+    let mut stale = false;
     loop {
-        let stopping = tokio::select! {
-            () = stop.cancelled() => true,
-            () = context.book.urgent.notified() => false,
-            _ = tick.tick() => false,
+        let (stopping, urgent) = tokio::select! {
+            () = stop.cancelled() => (true, false),
+            () = context.book.urgent.notified() => (false, true),
+            _ = tick.tick() => (false, false),
         };
-        let mut result = store_sessions(&context, &script, &mut redis).await;
-        if stopping || summarised.is_none_or(|at| at.elapsed() >= SUMMARY_EVERY) {
-            summarised = Some(Instant::now());
-            let statuses = observe(&context, &seen);
-            if result.is_ok() {
-                result = summarise(&context, &mut redis, &statuses).await;
-            }
+        if !urgent {
+            observe(&context, &seen);
+        }
+        if all_at.elapsed() >= ALL_EVERY || !connected.is_met() {
+            all_at = Instant::now();
+            context.book.all_changed();
+        }
+        let stored = store(&context, &script, &mut redis, urgent).await;
+        stale |= stored.as_ref().is_ok_and(|stored| *stored);
+        let mut result = stored.map(drop);
+        if result.is_ok() && !urgent {
+            result = show_life(&context, &mut redis, stopping).await;
+        }
+        if result.is_ok() && stale && !urgent {
+            result = summarise(&context, &mut redis).await;
+            stale = result.is_err();
         }
         if let Err(error) = &result
             && connected.is_met()
@@ -90,51 +109,92 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
     }
 }
 
-async fn store_sessions(
+/// Stores what has changed of own shards; `true` if there was anything. If it is urgent, only sessions that have begun.
+async fn store(
     context: &Context,
     script: &Script,
     redis: &mut ConnectionManager,
+    urgent: bool,
+) -> RedisResult<bool> {
+    let sessions: BTreeMap<u32, String> = (context.book.take_changed(urgent).iter())
+        .map(|record| (record.shard, json(record)))
+        .collect();
+    let statuses: BTreeMap<u32, String> = if urgent {
+        BTreeMap::new()
+    } else {
+        let changed = context.book.take_statuses();
+        (changed.iter())
+            .map(|status| (status.shard, json(status)))
+            .collect()
+    };
+    let mut refused = Vec::new();
+    for (hash, values) in [(SESSIONS_HASH, &sessions), (STATUSES_HASH, &statuses)] {
+        if values.is_empty() {
+            continue;
+        }
+        let mut call = script.prepare_invoke();
+        call.key(OWNERS_HASH).key(hash).arg(&context.instance);
+        for (shard, value) in values {
+            call.arg(*shard).arg(value);
+        }
+        match call.invoke_async::<Vec<u32>>(redis).await {
+            Ok(shards) => refused.extend(shards),
+            Err(error) => {
+                let all = sessions.keys().chain(statuses.keys()).copied();
+                context.book.give_back(all);
+                return Err(error);
+            }
+        }
+    }
+    refused.sort_unstable();
+    refused.dedup();
+    if !refused.is_empty() {
+        metrics::sessions_refused(refused.len());
+        // Redis may have come back with older data: the lock on RabbitMQ is what counts.
+        let held = claim::held(context, &refused).await;
+        tracing::warn!(
+            shards = ?refused,
+            held = ?held,
+            "sessions not stored: redis names another owner of these shards; owning again those whose lock is held"
+        );
+        if !held.is_empty() {
+            let mut pipe = redis::pipe();
+            for shard in &held {
+                pipe.hset(OWNERS_HASH, *shard, &context.instance).ignore();
+            }
+            context.book.give_back(held);
+            pipe.query_async::<()>(redis).await?;
+        }
+    }
+    Ok(!sessions.is_empty() || !statuses.is_empty())
+}
+
+/// Says that this process lives and can own shards; at the end, that it does not any more.
+async fn show_life(
+    context: &Context,
+    redis: &mut ConnectionManager,
+    stopping: bool,
 ) -> RedisResult<()> {
-    let changed = context.book.take_changed();
-    if changed.is_empty() {
+    let key = ingest_alive(&context.instance);
+    let mut pipe = redis::pipe();
+    if stopping {
+        pipe.del(key).ignore();
+    } else if context.publishing.borrow().is_some() {
+        pipe.pset_ex(key, 1, ALIVE_MILLIS).ignore();
+    } else {
         return Ok(());
     }
-    let mut call = script.prepare_invoke();
-    call.key(OWNERS_HASH)
-        .key(SESSIONS_HASH)
-        .arg(&context.instance);
-    for record in &changed {
-        call.arg(record.shard).arg(json(record));
-    }
-    match call.invoke_async::<Vec<u32>>(redis).await {
-        Ok(refused) if refused.is_empty() => Ok(()),
-        Ok(refused) => {
-            metrics::sessions_refused(refused.len());
-            tracing::warn!(shards = ?refused, "sessions not stored: another process owns the shards");
-            Ok(())
-        }
-        Err(error) => {
-            context
-                .book
-                .give_back(changed.iter().map(|record| record.shard));
-            Err(error)
-        }
-    }
+    pipe.query_async(redis).await
 }
 
 /// Gauges and readiness, from what the shards said last.
-fn observe(context: &Context, seen: &Seen) -> Vec<ShardStatus> {
+fn observe(context: &Context, seen: &Seen) {
     let statuses = context.book.statuses();
-    let count = |wanted: Status| {
-        statuses
-            .iter()
-            .filter(|(status, _)| *status == wanted)
-            .count()
-    };
+    let count = |wanted: Status| statuses.iter().filter(|status| **status == wanted).count();
     metrics::shards(statuses.len());
     metrics::statuses(count);
     metrics::buffered(context.buffered());
-    seen.shards.set(count(Status::Connected) == statuses.len());
+    seen.shards.set(context.book.is_ready());
     let full = context.book.count_full();
     metrics::full_shards(full);
     if seen.buffer.is_met() && full > 0 {
@@ -144,20 +204,11 @@ fn observe(context: &Context, seen: &Seen) -> Vec<ShardStatus> {
         );
     }
     seen.buffer.set(full == 0);
-    statuses.into_iter().map(|(_, status)| status).collect()
 }
 
 /// Rewrites the keys that others read. They are put together from the hashes, to which every replica adds its own shards.
-async fn summarise(
-    context: &Context,
-    redis: &mut ConnectionManager,
-    statuses: &[ShardStatus],
-) -> RedisResult<()> {
+async fn summarise(context: &Context, redis: &mut ConnectionManager) -> RedisResult<()> {
     let mut read = redis::pipe();
-    for status in statuses {
-        read.hset(STATUSES_HASH, status.shard, json(status))
-            .ignore();
-    }
     read.hvals(SESSIONS_HASH).hvals(STATUSES_HASH);
     let (sessions, statuses): (Vec<String>, Vec<String>) = read.query_async(redis).await?;
     let mut sessions: Vec<SessionRecord> = parsed(&sessions);
@@ -191,22 +242,47 @@ fn json(value: &impl serde::Serialize) -> String {
 /// What the public keys held before this process started to rewrite them: perhaps twilight-dispatch's sessions.
 #[derive(Debug)]
 pub(crate) struct Inherited {
-    sessions: Option<String>,
-    total: Option<u32>,
+    /// `gateway_sessions`, by shard.
+    sessions: BTreeMap<u32, SessionRecord>,
+    total: StoredTotal,
 }
 
-/// Records the start, and returns what was there before.
-pub(crate) async fn started(redis: &ConnectionManager) -> Inherited {
+impl Inherited {
+    /// The number of shards to go on with, if there are sessions to resume.
+    pub(crate) fn total(&self) -> Option<u32> {
+        self.total.kept()
+    }
+}
+
+/// What was there before.
+pub(crate) async fn inherited(redis: &ConnectionManager) -> Inherited {
     let mut pipe = redis::pipe();
     pipe.get(SESSIONS)
         .get(SHARDS)
-        .set(STARTED, timestamp())
-        .ignore();
-    let (sessions, total): (Option<String>, Option<String>) = until_done(redis, &pipe).await;
+        .get(REFUSED_SHARDS)
+        .hvals(SESSIONS_HASH);
+    type Read = (Option<String>, Option<String>, Option<String>, Vec<String>);
+    let (sessions, total, refused, own): Read = until_done(redis, &pipe).await;
+    let sessions = shared_records(&sessions.unwrap_or_default());
+    let own: Vec<SessionRecord> = parsed(&own);
+    let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
     Inherited {
+        total: StoredTotal {
+            total: number(total),
+            refused: number(refused),
+            sessions: (sessions.values().chain(&own))
+                .map(|record| record.shards_total)
+                .collect(),
+        },
         sessions,
-        total: total.and_then(|total| total.parse().ok()),
     }
+}
+
+/// Discord has refused the number of shards: the next start is not to use it by itself.
+pub(crate) async fn refuse_total(context: &Context) {
+    let mut pipe = redis::pipe();
+    pipe.set(REFUSED_SHARDS, context.total).ignore();
+    until_done(&context.redis, &pipe).await
 }
 
 /// The process that Redis names as the shard's owner.
@@ -217,10 +293,21 @@ pub(crate) async fn owner(context: &Context, shard: u32) -> Option<String> {
     owner
 }
 
-/// Names this process as the shard's owner.
+/// Whether a process has given a sign of life of late.
+pub(crate) async fn is_alive(context: &Context, instance: &str) -> bool {
+    let mut pipe = redis::pipe();
+    pipe.exists(ingest_alive(instance));
+    let (alive,) = until_done(&context.redis, &pipe).await;
+    alive
+}
+
+/// Names this process as the shard's owner. The first shard is the start of the process's work.
 pub(crate) async fn own(context: &Context, shard: u32) {
     let mut pipe = redis::pipe();
     pipe.hset(OWNERS_HASH, shard, &context.instance).ignore();
+    if context.book.starts() {
+        pipe.set(STARTED, timestamp()).ignore();
+    }
     until_done(&context.redis, &pipe).await
 }
 
@@ -234,8 +321,8 @@ pub(crate) async fn session(context: &Context, shard: u32) -> Option<SessionReco
     let (own,) = until_done(&context.redis, &pipe).await;
     let stored = Stored {
         own,
-        shared: context.inherited.sessions.clone(),
-        total: context.inherited.total,
+        shared: context.inherited.sessions.get(&shard).cloned(),
+        total: context.inherited.total.total,
     };
     resumable(&stored, shard, context.total)
 }

@@ -227,6 +227,7 @@ impl Task {
 
     fn own(&mut self, claim: Claim, start: Option<Start>) {
         self.claim = Some(claim);
+        self.context.book.own(self.number);
         // Redis need not be asked any more: the lock is held.
         self.asking_owner = None;
         if self.commands.is_none() {

@@ -149,6 +149,7 @@ impl Task {
             metrics::session_lost();
         }
         metrics::identified();
+        self.context.identifies.begun(self.number);
         tracing::info!(
             shard = self.number,
             session = record.session_id,

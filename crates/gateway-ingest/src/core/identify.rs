@@ -1,0 +1,528 @@
+//! Which shard may identify when.
+//!
+//! Discord allows one identify for each bucket (`shard % max_concurrency`) every 5 s, and so many a day; **beyond that it resets
+//! the token** (Discord, "Session Start Limit Object"). Others may spend from the same limit: other processes, or a developer
+//! with the same token. So the limit is read again before identifies are spent, and what is below the reserve is left alone:
+//! resuming costs nothing.
+
+use std::{collections::BTreeMap, str::FromStr, time::Duration};
+
+use super::shards::buckets;
+
+/// Least time between two identifies of a bucket. Discord says 5 s; what is sent 5.00 s apart may arrive 4.98 s apart.
+const LEAST_WAIT: Duration = Duration::from_millis(5_250);
+/// A limit that was read longer ago is read again before anything is spent.
+const FRESH: Duration = Duration::from_secs(60);
+/// With fewer left than this, each identify of a bucket has a reading of its own.
+const LOW: u32 = 50;
+/// Least time between two readings, however many identifies are asked for.
+const BETWEEN_READINGS: Duration = Duration::from_secs(15);
+/// How long an answer is waited for before what is known must do.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The first pause of a shard whose identify led to nothing, doubled with each that follows.
+const FIRST_DELAY: Duration = Duration::from_secs(10);
+const LONGEST_DELAY: Duration = Duration::from_secs(10 * 60);
+/// Discord's limits last a day, counted from the first use.
+const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
+
+/// `IDENTIFY_RESERVE`: how many identifies are never spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reserve {
+    /// So many.
+    Number(u32),
+    /// So many of a hundred.
+    Percent(u32),
+}
+
+impl Reserve {
+    /// Identifies of `total` that are not spent.
+    #[must_use]
+    pub fn of(self, total: u32) -> u32 {
+        match self {
+            Self::Number(number) => number,
+            Self::Percent(percent) => (u64::from(total) * u64::from(percent) / 100) as u32,
+        }
+    }
+}
+
+impl FromStr for Reserve {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.strip_suffix('%') {
+            Some(percent) => percent
+                .trim()
+                .parse()
+                .ok()
+                .filter(|percent| *percent <= 100)
+                .map(Self::Percent),
+            None => text.parse().ok().map(Self::Number),
+        }
+        .ok_or(())
+    }
+}
+
+/// What the settings say about identifies.
+#[derive(Clone, Copy, Debug)]
+pub struct Policy {
+    /// Time between two identifies of a bucket.
+    pub wait: Duration,
+    /// How many may identify at once, if fewer than Discord allows.
+    pub concurrency: Option<u32>,
+    /// What is not spent.
+    pub reserve: Reserve,
+}
+
+/// Discord's limit, as it was read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limit {
+    /// Identifies until it resets.
+    pub total: u32,
+    /// Identifies that are left.
+    pub remaining: u32,
+    /// Time until it resets.
+    pub reset_after: Duration,
+    /// Shards that may identify at once.
+    pub max_concurrency: u32,
+}
+
+/// What to do now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// This shard may identify.
+    Identify(u32),
+    /// The limit must be read before anything is spent.
+    Read,
+    /// Nothing before this time.
+    Wait(Duration),
+    /// The reserve is reached: nothing before this time.
+    Reserved {
+        /// Identifies that are left.
+        left: u32,
+        /// When the limit is looked at again.
+        until: Duration,
+    },
+    /// No shard waits.
+    Idle,
+}
+
+/// The identifies of all shards of a process. Times are counted from any fixed moment.
+#[derive(Debug)]
+pub struct Identifies {
+    policy: Policy,
+    /// In the order in which they asked.
+    waiting: Vec<u32>,
+    left: u32,
+    total: u32,
+    buckets: u32,
+    resets_at: Duration,
+    read_at: Duration,
+    /// When a reading was begun that has not ended.
+    reading: Option<Duration>,
+    /// Times of the last identify of each bucket.
+    used: BTreeMap<u32, Duration>,
+    shards: BTreeMap<u32, Attempts>,
+}
+
+/// A shard's identifies since its last session began.
+#[derive(Clone, Copy, Debug)]
+struct Attempts {
+    number: u32,
+    last: Duration,
+}
+
+impl Identifies {
+    /// With the limit read at `now`.
+    #[must_use]
+    pub fn new(policy: Policy, limit: Limit, now: Duration) -> Self {
+        let mut identifies = Self {
+            policy,
+            waiting: Vec::new(),
+            left: 0,
+            total: 0,
+            buckets: 1,
+            resets_at: now,
+            read_at: now,
+            reading: None,
+            used: BTreeMap::new(),
+            shards: BTreeMap::new(),
+        };
+        identifies.read(limit, now);
+        identifies
+    }
+
+    /// The limit was read.
+    pub fn read(&mut self, limit: Limit, now: Duration) {
+        self.reading = None;
+        self.read_at = now;
+        self.left = limit.remaining;
+        self.total = limit.total;
+        self.resets_at = now + limit.reset_after;
+        let buckets = buckets(limit.max_concurrency, self.policy.concurrency);
+        if buckets != self.buckets {
+            // Which identifies fall into which of the new ones is not worth working out: all wait once.
+            let last = self.used.values().max().copied();
+            self.used = (last.into_iter())
+                .flat_map(|last| (0..buckets).map(move |bucket| (bucket, last)))
+                .collect();
+            self.buckets = buckets;
+        }
+    }
+
+    /// The shard wants to identify.
+    pub fn request(&mut self, shard: u32) {
+        if !self.waiting.contains(&shard) {
+            self.waiting.push(shard);
+        }
+    }
+
+    /// The shard does not want to any more.
+    pub fn withdraw(&mut self, shard: u32) {
+        self.waiting.retain(|waiting| *waiting != shard);
+    }
+
+    /// The shard's session has begun: its identifies don't fail.
+    pub fn begun(&mut self, shard: u32) {
+        self.shards.remove(&shard);
+    }
+
+    /// Identifies that are left, as far as is known.
+    #[must_use]
+    pub const fn left(&self) -> u32 {
+        self.left
+    }
+
+    /// What to do now. [`Step::Identify`] takes the shard off the list and counts.
+    pub fn step(&mut self, now: Duration) -> Step {
+        if self.waiting.is_empty() {
+            return Step::Idle;
+        }
+        let shard = match self.next(now) {
+            Ok(shard) => shard,
+            Err(at) => return Step::Wait(at),
+        };
+        if !self.is_fresh(shard, now) {
+            match self.reading {
+                None if now >= self.read_at + BETWEEN_READINGS || now >= self.resets_at => {
+                    self.reading = Some(now);
+                    return Step::Read;
+                }
+                None => return Step::Wait(self.read_at + BETWEEN_READINGS),
+                Some(since) if now < since + PATIENCE => return Step::Wait(since + PATIENCE),
+                // Discord doesn't say. Well above the reserve, our own count is good enough; below, only Discord's is.
+                Some(_) if self.spendable() < LOW => return Step::Wait(now + FRESH),
+                Some(_) => {}
+            }
+        }
+        if now >= self.resets_at {
+            self.left = self.total;
+            self.resets_at = now + PERIOD;
+        }
+        if self.spendable() == 0 {
+            let until = self.resets_at.min(now + FRESH).max(now + BETWEEN_READINGS);
+            return Step::Reserved {
+                left: self.left,
+                until,
+            };
+        }
+        self.spend(shard, now);
+        Step::Identify(shard)
+    }
+
+    fn spendable(&self) -> u32 {
+        self.left.saturating_sub(self.policy.reserve.of(self.total))
+    }
+
+    fn is_fresh(&self, shard: u32, now: Duration) -> bool {
+        let used = self.used.get(&(shard % self.buckets)).copied();
+        let covers_it = self.left >= LOW || used.is_none_or(|used| used < self.read_at);
+        now < self.resets_at && now < self.read_at + FRESH && covers_it
+    }
+
+    /// The first in line whose bucket and own delay let it go, or when there is one.
+    fn next(&self, now: Duration) -> Result<u32, Duration> {
+        let mut earliest = Duration::MAX;
+        for shard in &self.waiting {
+            let at = self.free_at(*shard);
+            if at <= now {
+                return Ok(*shard);
+            }
+            earliest = earliest.min(at);
+        }
+        Err(earliest)
+    }
+
+    fn free_at(&self, shard: u32) -> Duration {
+        let wait = self.policy.wait.max(LEAST_WAIT);
+        let bucket = self.used.get(&(shard % self.buckets));
+        let bucket = bucket.map_or(Duration::ZERO, |used| *used + wait);
+        let delay = self.shards.get(&shard).map_or(Duration::ZERO, |attempts| {
+            attempts.last + delay_after(attempts.number)
+        });
+        bucket.max(delay)
+    }
+
+    fn spend(&mut self, shard: u32, now: Duration) {
+        self.withdraw(shard);
+        self.left = self.left.saturating_sub(1);
+        self.used.insert(shard % self.buckets, now);
+        let number = self.shards.get(&shard).map_or(0, |before| before.number);
+        let attempts = Attempts {
+            number: number.saturating_add(1),
+            last: now,
+        };
+        self.shards.insert(shard, attempts);
+    }
+}
+
+fn delay_after(attempts: u32) -> Duration {
+    FIRST_DELAY
+        .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)))
+        .min(LONGEST_DELAY)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const fn secs(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    const fn millis(millis: u64) -> Duration {
+        Duration::from_millis(millis)
+    }
+
+    fn policy(reserve: Reserve) -> Policy {
+        Policy {
+            wait: secs(5),
+            concurrency: None,
+            reserve,
+        }
+    }
+
+    fn limit(remaining: u32, max_concurrency: u32) -> Limit {
+        Limit {
+            total: 1000,
+            remaining,
+            reset_after: secs(3600),
+            max_concurrency,
+        }
+    }
+
+    /// Runs until nobody waits or `until`, answering each reading at once with `remaining` less what was spent: who
+    /// identified when, in milliseconds, and when the limit was read.
+    fn run(
+        identifies: &mut Identifies,
+        from: Duration,
+        until: Duration,
+        mut answer: impl FnMut(u32) -> Option<Limit>,
+    ) -> (Vec<(u64, u32)>, Vec<u64>) {
+        let (mut granted, mut readings, mut now) = (Vec::new(), Vec::new(), from);
+        while now <= until {
+            match identifies.step(now) {
+                Step::Identify(shard) => granted.push((now.as_millis() as u64, shard)),
+                Step::Read => {
+                    readings.push(now.as_millis() as u64);
+                    if let Some(limit) = answer(granted.len() as u32) {
+                        identifies.read(limit, now);
+                    }
+                }
+                Step::Wait(at) | Step::Reserved { until: at, .. } => now = at,
+                Step::Idle => break,
+            }
+        }
+        (granted, readings)
+    }
+
+    #[test]
+    fn one_of_each_bucket_every_five_and_a_quarter_seconds_in_the_order_of_asking() {
+        let mut identifies = Identifies::new(policy(Reserve::Number(0)), limit(500, 2), secs(0));
+        for shard in [0, 1, 2, 3, 5, 4, 3] {
+            identifies.request(shard);
+        }
+        let (granted, readings) = run(&mut identifies, secs(1), secs(100), |_| None);
+        assert_eq!(
+            granted,
+            [
+                (1000, 0),
+                (1000, 1),
+                (6250, 2),
+                (6250, 3),
+                (11_500, 5),
+                (11_500, 4)
+            ]
+        );
+        assert_eq!(readings, [0; 0]);
+    }
+
+    #[test]
+    fn a_longer_wait_and_fewer_at_once_can_be_set() {
+        let policy = Policy {
+            wait: secs(7),
+            concurrency: Some(1),
+            reserve: Reserve::Number(0),
+        };
+        let mut identifies = Identifies::new(policy, limit(500, 4), secs(0));
+        (0..3).for_each(|shard| identifies.request(shard));
+        let (granted, _) = run(&mut identifies, secs(0), secs(100), |_| None);
+        assert_eq!(granted, [(0, 0), (7000, 1), (14_000, 2)]);
+    }
+
+    #[test]
+    fn an_old_limit_is_read_again_first() {
+        let mut identifies = Identifies::new(policy(Reserve::Number(0)), limit(500, 1), secs(0));
+        identifies.request(0);
+        let (granted, readings) = run(&mut identifies, secs(59), secs(500), |_| None);
+        assert_eq!((granted, readings), (vec![(59_000, 0)], vec![]));
+        identifies.request(1);
+        assert_eq!(identifies.step(secs(70)), Step::Read);
+        assert_eq!(identifies.step(secs(71)), Step::Wait(secs(80)));
+        // Somebody else has spent all.
+        identifies.read(limit(0, 1), secs(72));
+        assert!(matches!(
+            identifies.step(secs(72)),
+            Step::Reserved { left: 0, .. }
+        ));
+        assert_eq!(identifies.left(), 0);
+    }
+
+    #[test]
+    fn with_few_left_each_has_a_reading_of_its_own() {
+        let mut identifies = Identifies::new(policy(Reserve::Number(0)), limit(40, 1), secs(0));
+        (0..4).for_each(|shard| identifies.request(shard));
+        let (granted, readings) = run(&mut identifies, secs(0), secs(100), |spent| {
+            Some(limit(40 - spent, 1))
+        });
+        assert_eq!(granted, [(0, 0), (15_000, 1), (30_000, 2), (45_000, 3)]);
+        assert_eq!(readings, [15_000, 30_000, 45_000]);
+    }
+
+    #[test]
+    fn without_an_answer_our_own_count_does_while_much_is_left() {
+        let silent = |remaining| {
+            let limit = limit(remaining, 1);
+            let mut identifies = Identifies::new(policy(Reserve::Percent(10)), limit, secs(0));
+            identifies.request(0);
+            run(&mut identifies, secs(100), secs(1000), |_| None)
+        };
+        assert_eq!(silent(500), (vec![(110_000, 0)], vec![100_000]));
+        assert_eq!(silent(149), (vec![], vec![100_000]));
+    }
+
+    #[test]
+    fn the_reserve_is_left_alone_until_the_limit_resets() {
+        let mut identifies = Identifies::new(policy(Reserve::Percent(10)), limit(102, 1), secs(0));
+        (0..4).for_each(|shard| identifies.request(shard));
+        let answers = |spent| Some(limit(102_u32.saturating_sub(spent).max(100), 1));
+        let (granted, readings) = run(&mut identifies, secs(0), secs(600), answers);
+        assert_eq!(granted, [(0, 0), (5250, 1)]);
+        assert!(readings.len() <= 11, "{readings:?}");
+        let after_reset = run(&mut identifies, secs(3600), secs(3700), |_| {
+            Some(limit(1000, 1))
+        });
+        assert_eq!(after_reset.0, [(3_600_000, 2), (3_605_250, 3)]);
+    }
+
+    #[test]
+    fn a_shard_whose_identifies_fail_waits_longer_each_time() {
+        let mut identifies = Identifies::new(policy(Reserve::Number(0)), limit(999, 1), secs(0));
+        let (mut now, mut times) = (secs(0), Vec::new());
+        for _ in 0..10 {
+            identifies.request(7);
+            let (granted, _) = run(&mut identifies, now, now + secs(700), |_| {
+                Some(limit(999, 1))
+            });
+            times.push(granted[0].0 / 1000);
+            now = millis(granted[0].0 + 300);
+        }
+        let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        // It does not keep the others of its bucket waiting.
+        identifies.request(7);
+        identifies.request(8);
+        let soon = now + secs(20);
+        let (granted, _) = run(&mut identifies, now, soon, |_| Some(limit(999, 1)));
+        assert_eq!(
+            granted.iter().map(|(_, shard)| *shard).collect::<Vec<_>>(),
+            [8]
+        );
+        identifies.begun(7);
+        let (granted, _) = run(&mut identifies, soon, soon, |_| Some(limit(999, 1)));
+        assert_eq!(granted.len(), 1);
+    }
+
+    #[test]
+    fn reserves_are_numbers_or_percentages() {
+        let reserve = |text: &str| text.parse::<Reserve>().ok();
+        assert_eq!(reserve("0"), Some(Reserve::Number(0)));
+        assert_eq!(reserve("50"), Some(Reserve::Number(50)));
+        assert_eq!(reserve("10%"), Some(Reserve::Percent(10)));
+        assert_eq!(reserve("100 %"), Some(Reserve::Percent(100)));
+        for wrong in ["", "%", "101%", "-1", "1.5", "ten"] {
+            assert_eq!(reserve(wrong), None, "{wrong}");
+        }
+        assert_eq!(Reserve::Percent(10).of(1000), 100);
+        assert_eq!(Reserve::Percent(100).of(u32::MAX), u32::MAX);
+        assert_eq!(Reserve::Number(7).of(1000), 7);
+    }
+
+    proptest! {
+        /// Whatever is asked for, answered and withheld: never more than one identify of a bucket in 5.25 s, never one from
+        /// the reserve, never more than a few readings a minute, and always a way on.
+        #[test]
+        fn limits_hold_over_random_peers(
+            shards in proptest::collection::vec((0_u32..32, 0_u64..60_000), 1..60),
+            concurrency in 1_u32..5,
+            total in 1_u32..200,
+            left in 0_u32..200,
+            percent in 0_u32..=100,
+            answers in any::<u64>(),
+        ) {
+            let of = |remaining: u32| Limit {
+                total,
+                remaining: remaining.min(total),
+                reset_after: secs(86_400),
+                max_concurrency: concurrency,
+            };
+            let reserve = Reserve::Percent(percent);
+            let mut identifies = Identifies::new(policy(reserve), of(left), secs(0));
+            let (mut now, mut left) = (secs(0), left.min(total));
+            let (mut used, mut readings) = (BTreeMap::<u32, Duration>::new(), Vec::new());
+            for (turn, (shard, pause)) in shards.into_iter().enumerate() {
+                identifies.request(shard);
+                let until = now + millis(pause);
+                loop {
+                    match identifies.step(now) {
+                        Step::Identify(shard) => {
+                            let before = used.insert(shard % concurrency, now);
+                            prop_assert!(before.is_none_or(|before| now - before >= LEAST_WAIT));
+                            prop_assert!(left > reserve.of(total));
+                            left -= 1;
+                            if answers >> ((turn + 7) % 64) & 1 == 0 {
+                                identifies.begun(shard);
+                            }
+                        }
+                        Step::Read => {
+                            readings.push(now);
+                            if answers >> (turn % 64) & 1 == 0 {
+                                identifies.read(of(left), now);
+                            }
+                        }
+                        Step::Wait(at) | Step::Reserved { until: at, .. } => {
+                            prop_assert!(at > now, "no time passes");
+                            if at > until { break; }
+                            now = at;
+                        }
+                        Step::Idle => break,
+                    }
+                }
+                now = until.max(now);
+            }
+            for window in readings.windows(5) {
+                prop_assert!(window[4] - window[0] >= secs(60), "{readings:?}");
+            }
+        }
+    }
+}

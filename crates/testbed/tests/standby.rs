@@ -1,0 +1,147 @@
+//! A second gateway-ingest for the same shards, and the start of one that Discord's REST API limits.
+
+#![allow(clippy::unwrap_used)]
+
+use std::time::Duration;
+
+use discord_sim::{RestBody, RestFault};
+use redis::AsyncCommands as _;
+use serde_json::Value;
+use testbed::{
+    binaries::Service,
+    collector::check::Tolerated,
+    process::Process,
+    servers::{Persistence, Servers},
+    stack::{Options, Stack, settings},
+    wait,
+};
+
+const LIMIT: Duration = Duration::from_secs(60);
+const SHARDS: u32 = 3;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_writes_nothing_is_ready_and_takes_over_by_resuming() {
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let options = Options::new(SHARDS, 6);
+    let mut stack = Stack::start(servers, &options).await.unwrap();
+    stack.ready().await.unwrap();
+    let load = stack.start_load(100.0);
+    let started: String = value(&stack, "gateway_started").await;
+
+    let mut standby = standby(&stack, &options);
+    standby.ready(LIMIT).await.unwrap();
+    let identifies = stack.sim.identifies();
+    // Long enough for a process that tries or writes each second to be noticed.
+    let mut looks = 0;
+    let unchanged = wait::until("ten looks at the statuses", LIMIT, async || {
+        let statuses: String = value(&stack, "gateway_statuses").await;
+        let statuses: Vec<Value> = serde_json::from_str(&statuses).unwrap();
+        assert_eq!(statuses.len(), SHARDS as usize);
+        for status in &statuses {
+            assert_eq!(status["status"], "Connected", "{statuses:?}");
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        looks += 1;
+        looks == 10
+    });
+    unchanged.await.unwrap();
+    assert_eq!(value::<String>(&stack, "gateway_started").await, started);
+    assert!(standby.is_ready().await);
+    let metrics = standby.metrics().await.unwrap();
+    assert_eq!(metrics.sum("gateway_shards"), Some(0.0));
+
+    stack.ingest.kill9();
+    let resumed = wait::until("the standby to resume all shards", LIMIT, async || {
+        let metrics = standby.metrics().await;
+        metrics.is_ok_and(|metrics| metrics.sum("gateway_resumes_total") == Some(SHARDS.into()))
+    });
+    resumed.await.unwrap();
+    assert_eq!(stack.sim.identifies(), identifies);
+    assert_ne!(value::<String>(&stack, "gateway_started").await, started);
+    stack.sim.stop_load();
+    load.await.unwrap();
+    let report = stack.check(LIMIT).await.unwrap();
+    assert_eq!(
+        report.faults(Tolerated {
+            repeats: u64::MAX,
+            ..Tolerated::default()
+        }),
+        Vec::<String>::new(),
+        "{report}"
+    );
+    standby.stop(LIMIT).await.unwrap();
+    let _ = stack.abandon();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn retry_after_is_obeyed_without_bucket_headers() {
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let mut stack = Stack::start(servers, &Options::new(1, 1)).await.unwrap();
+    stack.ready().await.unwrap();
+    stack.ingest.stop(LIMIT).await.unwrap();
+    stack.sim.rest_fault(RestFault {
+        status: Some(429),
+        retry_after: Some("4".to_owned()),
+        body: RestBody::Html,
+        ..RestFault::default()
+    });
+    let before = stack.sim.rest_requests().len();
+    stack.ingest.restart().unwrap();
+    let asked = async || stack.sim.rest_requests().len() > before;
+    wait::until("the first request", LIMIT, asked)
+        .await
+        .unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(stack.sim.rest_requests().len(), before + 1);
+    stack.sim.rest_normally();
+    stack.ready().await.unwrap();
+    stack.stop().await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_number_of_shards_stays_while_there_are_sessions() {
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let mut options = Options::new(2, 4);
+    for (name, value) in [("SHARDS_TOTAL", "auto"), ("SHARDS_END", "")] {
+        options.env.insert(name.into(), value.into());
+    }
+    let mut stack = Stack::start(servers, &options).await.unwrap();
+    stack.ready().await.unwrap();
+    let identifies = stack.sim.identifies();
+    let limit = r#"{"total":1000,"remaining":900,"reset_after":1000000,"max_concurrency":2}"#;
+    let url = stack.sim.gateway_url();
+    stack.sim.rest_fault(RestFault {
+        route: Some("/gateway/bot".to_owned()),
+        status: Some(200),
+        body: RestBody::Text(format!(
+            r#"{{"url":"{url}","shards":5,"session_start_limit":{limit}}}"#
+        )),
+        ..RestFault::default()
+    });
+    stack.ingest.stop(LIMIT).await.unwrap();
+    stack.ingest.restart().unwrap();
+    stack.ready().await.unwrap();
+    assert_eq!(stack.sim.identifies(), identifies);
+    assert_eq!(value::<u32>(&stack, "gateway_shards").await, 2);
+    let metrics = stack.ingest.metrics().await.unwrap();
+    assert_eq!(metrics.sum("gateway_shards_recommended"), Some(5.0));
+    assert_eq!(metrics.sum("gateway_identifies_left"), Some(900.0));
+    stack.stop().await.unwrap();
+}
+
+fn standby(stack: &Stack, options: &Options) -> Process {
+    let (servers, sim) = (&stack.servers, &stack.sim);
+    let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
+    env.extend(settings::discord(
+        &options.sim.token,
+        &sim.http_url(),
+        &sim.gateway_url(),
+    ));
+    env.extend(settings::exact(options.shards));
+    Process::start(Service::GatewayIngest, "standby", servers.dir(), &env).unwrap()
+}
+
+async fn value<T: redis::FromRedisValue>(stack: &Stack, key: &str) -> T {
+    let mut redis = stack.servers.redis.connection().await.unwrap();
+    redis.get(key).await.unwrap()
+}
