@@ -1,8 +1,11 @@
 //! The program's settings, by option or environment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use discord_sim::{ResumeUrl, SimConfig, WorldConfig};
 
 /// A simulated Discord for tests, demos and load: REST, gateway and a control API on one port.
@@ -31,6 +34,9 @@ use discord_sim::{ResumeUrl, SimConfig, WorldConfig};
 #[derive(Debug, Parser)]
 #[command(version, about)]
 pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Option<Command>,
+
     /// Address to listen on; port 0 = a free one. The control API has no authentication: keep it
     /// on loopback or in a private network.
     #[arg(long, env = "SIM_LISTEN", default_value = "127.0.0.1:7080")]
@@ -114,7 +120,26 @@ pub(crate) struct Args {
     pub(crate) log: String,
 }
 
+/// What to do instead of simulating.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Asks the simulator that listens on this address whether it answers; the exit code is 0 if it does.
+    Healthcheck,
+}
+
 impl Args {
+    /// Where the simulator is asked for its health: where it listens, or on loopback if that is every address.
+    pub(crate) fn health_address(&self) -> SocketAddr {
+        let mut address = self.listen;
+        if address.ip().is_unspecified() {
+            address.set_ip(match address.ip() {
+                IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                IpAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        address
+    }
+
     pub(crate) fn config(&self) -> SimConfig {
         SimConfig {
             token: self.token.clone(),

@@ -82,7 +82,6 @@ pub(crate) struct Books {
     shards: BTreeMap<(u32, u32), ShardBook>,
     newest_total: u32,
     next_key: u64,
-    seed: u64,
     replay_limit: usize,
     session_lifetime: Duration,
     keeping: Keeping,
@@ -98,7 +97,6 @@ impl Books {
             shards: BTreeMap::new(),
             newest_total: config.recommended_shards,
             next_key: 1,
-            seed: config.world.seed,
             replay_limit: config.replay_limit.max(1),
             session_lifetime: config.session_lifetime,
             keeping: Keeping {
@@ -130,7 +128,7 @@ impl Books {
 
         let key = SessionKey(self.next_key);
         self.next_key += 1;
-        let id: Arc<str> = ready::session_id(self.seed, key).into();
+        let id: Arc<str> = ready::session_id().into();
         let session = Session::new(
             (key, Arc::clone(&id)),
             (shard, total),

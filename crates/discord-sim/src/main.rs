@@ -2,16 +2,27 @@
 
 mod args;
 
+use std::{net::SocketAddr, time::Duration};
+
+use anyhow::{Context as _, ensure};
 use clap::Parser;
 use discord_sim::{Load, Sim};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    net::TcpStream,
+    signal::unix::{SignalKind, signal},
+    time::timeout,
+};
 use tracing_subscriber::EnvFilter;
 
-use args::Args;
+use args::{Args, Command};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let args = Args::parse();
+    if let Some(Command::Healthcheck) = args.command {
+        return healthcheck(args.health_address()).await;
+    }
     let filter = EnvFilter::try_new(&args.log)?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
@@ -38,5 +49,24 @@ async fn main() -> anyhow::Result<()> {
     }
     tracing::info!("stopping");
     sim.shutdown().await;
+    Ok(())
+}
+
+/// Asks the simulator at `address` for a route that needs no token.
+async fn healthcheck(address: SocketAddr) -> anyhow::Result<()> {
+    let ask = async {
+        let mut stream = TcpStream::connect(address).await?;
+        let request = format!(
+            "GET /api/v10/gateway HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
+        );
+        stream.write_all(request.as_bytes()).await?;
+        let mut status = String::new();
+        BufReader::new(stream).read_line(&mut status).await?;
+        anyhow::Ok(status)
+    };
+    let status = timeout(Duration::from_secs(2), ask)
+        .await
+        .context("no answer")??;
+    ensure!(status.contains(" 200 "), "{address} answers {status:?}");
     Ok(())
 }

@@ -13,6 +13,7 @@ pub mod health;
 mod http;
 mod logging;
 pub mod metrics;
+mod probe;
 pub mod redis_link;
 pub mod settings;
 pub mod start;

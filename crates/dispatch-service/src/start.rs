@@ -19,7 +19,7 @@ use crate::{
     health::Health,
     http,
     logging::{self, Format},
-    metrics,
+    metrics, probe,
     settings::{
         Reader,
         catalogue::{ALL, LOG_FORMAT, PROMETHEUS_HOST, PROMETHEUS_PORT, RUST_LOG},
@@ -62,10 +62,14 @@ pub fn start<C, F>(
 where
     F: Future<Output = anyhow::Result<()>>,
 {
-    let file = arguments(service)
-        .get_matches()
-        .get_one::<PathBuf>("config")
-        .cloned();
+    let arguments = arguments(service).get_matches();
+    let file = arguments.get_one::<PathBuf>("config").cloned();
+    if let Some((_, check)) = arguments.subcommand() {
+        let path = check
+            .get_one::<String>("path")
+            .map_or("/readyz", String::as_str);
+        return health(service, file, path);
+    }
     let (config, common) = match settings(service, file, read) {
         Ok(settings) => settings,
         Err(error) => {
@@ -98,6 +102,27 @@ where
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// `healthcheck`: 0 if the service that runs beside this process with the same settings answers with 200, 1 if not, 2 for
+/// wrong settings.
+fn health(service: Service, file: Option<PathBuf>, path: &str) -> ExitCode {
+    // Only where it listens is needed; what else is wrong is for the service itself to say.
+    let common = settings(service, file, |_| Some(()));
+    let address = match common {
+        Ok(((), common)) => common.address,
+        Err(error) => {
+            eprintln!("{}: {error:#}", service.name);
+            return ExitCode::from(2);
+        }
+    };
+    match probe::ask(address, path) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{}: {error}", service.name);
             ExitCode::FAILURE
         }
     }
@@ -223,5 +248,14 @@ fn arguments(service: Service) -> Command {
                 .value_name("FILE")
                 .value_parser(value_parser!(PathBuf))
                 .help("TOML file with settings; the environment wins over it"),
+        )
+        .subcommand(
+            Command::new("healthcheck")
+                .about("Asks the service that runs with these settings for its health; the exit code is 0 if it is well")
+                .arg(
+                    Arg::new("path")
+                        .value_name("PATH")
+                        .help("/readyz (the default) or /livez"),
+                ),
         )
 }

@@ -33,9 +33,20 @@ async fn each_service_becomes_healthy_and_ends_at_sigterm() {
             let answer = http::fetch(process.port(), path).await.unwrap();
             assert_eq!(answer.status, 200, "{} {path}", service.name());
         }
+        assert_eq!(healthcheck(service, process.port()), Some(0));
+        let port = process.port();
         process.stop(STOP_LIMIT).await.unwrap();
+        assert_eq!(healthcheck(service, port), Some(1));
     }
     assert_eq!(sim.violations(), Vec::<String>::new());
+}
+
+/// Exit code of the binary's own check of the service on this port.
+fn healthcheck(service: Service, port: u16) -> Option<i32> {
+    let mut check = Command::new(service.binary().unwrap());
+    check.arg("healthcheck").env_clear();
+    check.env("PROMETHEUS_PORT", port.to_string());
+    check.output().unwrap().status.code()
 }
 
 #[tokio::test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{Books, session::SessionKey};
+use super::Books;
 use crate::gateway::Identify;
 
 impl Books {
@@ -32,16 +32,8 @@ impl Books {
     }
 }
 
-/// A session id like Discord's: 32 hexadecimal digits, the same for the same seed.
-pub(super) fn session_id(seed: u64, key: SessionKey) -> String {
-    let mut state = seed ^ key.0.rotate_left(32);
-    let mut next = || {
-        // SplitMix64.
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    };
-    format!("{:016x}{:016x}", next(), next())
+/// A session id like Discord's, 32 hexadecimal digits. It does not follow from the seed: Discord never uses one twice, and a simulator
+/// that started again with the same would make every event of the new session look like a repeat.
+pub(super) fn session_id() -> String {
+    format!("{:032x}", rand::random::<u128>())
 }

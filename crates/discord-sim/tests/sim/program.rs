@@ -28,6 +28,13 @@ async fn it_starts_serves_and_stops_cleanly() {
         .unwrap();
     let url = line.strip_prefix("DISCORD_API_URL=").unwrap().to_owned();
     assert_eq!(get(&url, "/sim/status").await.0, 200);
+    let healthy = async || {
+        let mut check = Command::new(env!("CARGO_BIN_EXE_discord-sim"));
+        check.arg("healthcheck");
+        check.env("SIM_LISTEN", url.strip_prefix("http://").unwrap());
+        check.output().await.unwrap().status.success()
+    };
+    assert!(healthy().await);
     let pid = child.id().unwrap().to_string();
     assert!(
         Command::new("kill")
@@ -44,6 +51,7 @@ async fn it_starts_serves_and_stops_cleanly() {
             .unwrap()
             .success()
     );
+    assert!(!healthy().await);
 }
 
 #[tokio::test]
