@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
+use futures_util::{StreamExt as _, stream};
 use testbed::faults::{cases, run::run as run_case, table};
 use testbed::install::Missing;
 use testbed::servers::{Persistence, Servers};
@@ -18,6 +19,14 @@ use tally::Tally;
 
 /// Seed of the fault suite: the same moments in every run.
 const SEED: u64 = 1;
+/// Test programs that run at once. Most start a RabbitMQ, a Redis and the services, and then wait; more would keep two cores from
+/// meeting the deadlines.
+const SIDE_BY_SIDE: usize = 3;
+/// How many of the slowest programs and cases are listed.
+const SLOWEST: usize = 10;
+
+/// What took how long.
+type Times = Vec<(Duration, String)>;
 
 /// Runs every test: unit tests, integration tests, then the fault suite against the release binaries.
 ///
@@ -76,6 +85,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
 async fn stages(args: &Args) -> Result<Tally> {
     let start = Instant::now();
     let mut tally = Tally::default();
+    let mut times = Times::new();
     let stopped = |tally: &Tally, left: &str| {
         let stopped = tally.failed > 0 && !args.no_fail_fast;
         if stopped {
@@ -88,13 +98,13 @@ async fn stages(args: &Args) -> Result<Tally> {
     if !args.only_faults {
         let programs = programs::build().await?;
         stage("Unit tests", start);
-        tally.add(run_all(&programs, Kind::Unit).await?);
+        tally.add(run_all(&programs, Kind::Unit, &mut times).await?);
         tally.add(programs::documentation().await?);
         if stopped(&tally, "integration tests, fault suite") {
             return Ok(tally);
         }
         stage("Integration tests", start);
-        tally.add(run_all(&programs, Kind::Integration).await?);
+        tally.add(run_all(&programs, Kind::Integration, &mut times).await?);
         if stopped(&tally, "fault suite") {
             return Ok(tally);
         }
@@ -104,8 +114,9 @@ async fn stages(args: &Args) -> Result<Tally> {
             "Fault suite: strikes under load against the release binaries",
             start,
         );
-        tally.add(faults(args).await?);
+        tally.add(faults(args, &mut times).await?);
     }
+    show_slowest(times);
     println!("\nAll of it took {}", duration::show(start.elapsed()));
     Ok(tally)
 }
@@ -114,21 +125,39 @@ fn stage(name: &str, start: Instant) {
     println!("\n== {name} (after {}) ==", duration::show(start.elapsed()));
 }
 
-/// One program at a time: two cores have enough to do with one.
-async fn run_all(programs: &[Program], kind: Kind) -> Result<Tally> {
+/// Several programs side by side, since most of their time is waiting; what each prints is shown when it has ended.
+async fn run_all(programs: &[Program], kind: Kind, times: &mut Times) -> Result<Tally> {
     let mut tally = Tally::default();
-    for program in programs.iter().filter(|program| program.kind == kind) {
-        let start = Instant::now();
-        println!("\n{}", program.name());
-        tally.add(program.run().await?);
-        if start.elapsed() > Duration::from_secs(1) {
-            println!("({:.0} s)", start.elapsed().as_secs_f64());
-        }
+    let programs = programs.iter().filter(|program| program.kind == kind);
+    let mut running = stream::iter(programs)
+        .map(async |program| {
+            let start = Instant::now();
+            (program, program.run().await, start.elapsed())
+        })
+        .buffer_unordered(SIDE_BY_SIDE);
+    while let Some((program, result, took)) = running.next().await {
+        let (counted, output) = result?;
+        println!(
+            "\n{} ({:.0} s)\n{output}",
+            program.name(),
+            took.as_secs_f64()
+        );
+        tally.add(counted);
+        times.push((took, program.name()));
     }
     Ok(tally)
 }
 
-async fn faults(args: &Args) -> Result<Tally> {
+/// The slowest, so that it is seen where the time goes.
+fn show_slowest(mut times: Times) {
+    times.sort_by_key(|(took, _)| std::cmp::Reverse(*took));
+    println!("\nThe slowest:");
+    for (took, name) in times.into_iter().take(SLOWEST) {
+        println!("{:>6.0} s  {name}", took.as_secs_f64());
+    }
+}
+
+async fn faults(args: &Args, times: &mut Times) -> Result<Tally> {
     println!("{}", table::heading());
     let mut tally = Tally::default();
     let mut running = None;
@@ -139,6 +168,7 @@ async fn faults(args: &Args) -> Result<Tally> {
             Some(servers) => servers,
             None => Servers::start(Persistence::EveryWrite).await?,
         };
+        let start = Instant::now();
         match run_case(&case, servers).await {
             Ok((outcome, servers)) => {
                 running = Some(servers);
@@ -154,6 +184,7 @@ async fn faults(args: &Args) -> Result<Tally> {
                 tally.count(false);
             }
         }
+        times.push((start.elapsed(), case.name));
     }
     if tally == Tally::default() {
         bail!("no case of the fault suite has `{}` in its name", args.case);

@@ -82,7 +82,8 @@ pub(super) async fn build() -> Result<Vec<Program>> {
 pub(super) async fn documentation() -> Result<Tally> {
     println!("\nexamples in the documentation");
     let mut cargo = Command::from(cargo());
-    Tally::of(cargo.args(["test", "--workspace", "--locked", "--doc", "--quiet"])).await
+    let cargo = cargo.args(["test", "--workspace", "--locked", "--doc", "--quiet"]);
+    Tally::of(cargo, &mut |line| print!("{line}")).await
 }
 
 impl Program {
@@ -91,8 +92,8 @@ impl Program {
         format!("{} ({})", self.package_name(), self.target)
     }
 
-    /// Runs it as cargo would.
-    pub(super) async fn run(&self) -> Result<Tally> {
+    /// Runs it as cargo would; returns what it counted and what it printed.
+    pub(super) async fn run(&self) -> Result<(Tally, String)> {
         let mut command = Command::new(&self.path);
         command
             .current_dir(&self.package)
@@ -101,7 +102,9 @@ impl Program {
         if self.kind == Kind::Integration && self.package_name() == STACKS {
             command.arg("--test-threads=1");
         }
-        Tally::of(&mut command).await
+        let mut output = String::new();
+        let tally = Tally::of(&mut command, &mut |line| output.push_str(line)).await?;
+        Ok((tally, output))
     }
 
     fn package_name(&self) -> String {

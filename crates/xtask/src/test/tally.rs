@@ -31,9 +31,9 @@ impl Tally {
         });
     }
 
-    /// Runs a test program, shows its output as it comes, and counts. One that crashes, hangs or doesn't build reports no
-    /// failure of its own: it counts as one.
-    pub(super) async fn of(command: &mut Command) -> Result<Self> {
+    /// Runs a test program, hands its output to `show` line by line, and counts. One that crashes, hangs or doesn't build reports
+    /// no failure of its own: it counts as one.
+    pub(super) async fn of(command: &mut Command, show: &mut impl FnMut(&str)) -> Result<Self> {
         let mut child = command
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -41,11 +41,14 @@ impl Tally {
             .spawn()
             .with_context(|| format!("can't run {:?}", command.as_std().get_program()))?;
         let mut tally = Self::default();
-        let ended = tokio::time::timeout(LIMIT, tally.follow(&mut child)).await;
+        let ended = tokio::time::timeout(LIMIT, tally.follow(&mut child, show)).await;
         let success = match ended {
             Ok(success) => success?,
             Err(_) => {
-                println!("killed: it took longer than {} s", LIMIT.as_secs());
+                show(&format!(
+                    "killed: it took longer than {} s\n",
+                    LIMIT.as_secs()
+                ));
                 child.kill().await?;
                 false
             }
@@ -57,13 +60,13 @@ impl Tally {
     }
 
     /// Counts until the program ends; whether it ended well.
-    async fn follow(&mut self, child: &mut Child) -> Result<bool> {
+    async fn follow(&mut self, child: &mut Child, show: &mut impl FnMut(&str)) -> Result<bool> {
         let output = child.stdout.take().context("no output")?;
         let mut output = BufReader::new(output);
         let mut line = Vec::new();
         while output.read_until(b'\n', &mut line).await? > 0 {
             let text = String::from_utf8_lossy(&line);
-            print!("{text}");
+            show(&text);
             self.add(Self::reported(&text));
             line.clear();
         }
@@ -101,7 +104,7 @@ mod tests {
     use super::*;
 
     async fn of(script: &str) -> String {
-        let tally = Tally::of(Command::new("sh").args(["-c", script])).await;
+        let tally = Tally::of(Command::new("sh").args(["-c", script]), &mut |_| {}).await;
         tally.unwrap().to_string()
     }
 
