@@ -11,6 +11,8 @@ mod contents;
 mod expected;
 #[path = "cache/expiry.rs"]
 mod expiry;
+#[path = "cache/foreign.rs"]
+mod foreign;
 #[path = "cache/guilds.rs"]
 mod guilds;
 #[path = "cache/large.rs"]

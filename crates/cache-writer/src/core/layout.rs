@@ -9,10 +9,14 @@ pub mod dispatch;
 pub mod index;
 mod nulls;
 pub mod spectacles;
+pub mod users;
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use self::index::{IndexChange, IndexUpdate};
+use self::{
+    index::{IndexChange, IndexUpdate},
+    users::UsersUpdate,
+};
 use super::{
     entity::{Entity, Index},
     plan::Write,
@@ -75,6 +79,8 @@ pub enum Command<'w> {
     },
     /// `EVAL script n key… argument…` in the main database, see [`IndexUpdate`].
     Index(IndexUpdate),
+    /// `EVAL script n key… argument…` in the main database, see [`UsersUpdate`].
+    Users(UsersUpdate<'w>),
 }
 
 impl Command<'_> {
@@ -140,7 +146,7 @@ pub(super) fn as_stored(text: String, layouts: Layouts) -> String {
 }
 
 /// The commands that carry out a batch's writes. They belong into one transaction for each
-/// database; their order among each other does not matter. `now_ms` is the time in milliseconds
+/// database, in this order: users are told from the indexes as they stood before. `now_ms` is the time in milliseconds
 /// since 1970.
 #[must_use]
 pub fn commands<'w>(writes: &'w [Write], settings: &Settings, now_ms: u64) -> Vec<Command<'w>> {
@@ -150,6 +156,8 @@ pub fn commands<'w>(writes: &'w [Write], settings: &Settings, now_ms: u64) -> Ve
     }
     if settings.layouts.spectacles {
         spectacles::commands(writes, settings, &mut commands);
+        let updates = users::updates(writes, settings, now_ms);
+        commands.extend(updates.into_iter().map(Command::Users));
     }
     commands.extend(index_commands(writes, settings, now_ms));
     commands

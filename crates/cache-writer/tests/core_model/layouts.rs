@@ -63,6 +63,13 @@ fn word(command: Command<'_>) -> String {
                 update.arguments().join(" ")
             )
         }
+        Command::Users(update) => {
+            format!(
+                "USERS {} | {}",
+                update.keys().join(" "),
+                update.arguments().join(" ")
+            )
+        }
     }
 }
 
@@ -126,6 +133,40 @@ fn spectacles_layout() {
             "messages: UNLINK MESSAGES:3:9",
             "HDEL MEMBERS:1 5",
             "SADD CHANNELS:1 3",
+            "USERS dispatch:user_guilds dispatch:authors USERS bot_user index:members:1 | \
+             1700000000000 1700000600000 0 0 leave 1 5",
+        ]
+    );
+}
+
+#[test]
+fn users_come_with_members_and_messages() {
+    let settings = Settings {
+        layouts: Layouts {
+            dispatch: false,
+            spectacles: true,
+        },
+        ..Settings::default()
+    };
+    let author = |more: &str| format!(r#"{{"author":{{"id":"5","a":null}}{more}}}"#);
+    let writes = [
+        put(Entity::Message { channel: 3, id: 8 }, &author("")),
+        put(
+            Entity::Message { channel: 3, id: 9 },
+            r#"{"author":{"id":"6"},"webhook_id":"6"}"#,
+        ),
+        put(
+            Entity::Member { guild: 1, user: 7 },
+            r#"{"user":{"id":"7"}}"#,
+        ),
+        Write::Delete(Entity::Member { guild: 2, user: 7 }),
+    ];
+    let words = words(&writes, &settings);
+    let users: Vec<&String> = words.iter().filter(|w| w.starts_with("USERS ")).collect();
+    assert_eq!(
+        users,
+        [
+            r#"USERS dispatch:user_guilds dispatch:authors USERS bot_user index:members:1 index:members:2 | 1700000000000 1700000600000 2 5 {"id":"5"} 7 {"id":"7"} 1 5 join 1 7 leave 1 7"#
         ]
     );
 }
@@ -177,6 +218,7 @@ fn no_command_is_huge() {
             Command::Unlink { keys, .. } => keys.len(),
             Command::HashDelete { fields, .. } => fields.len(),
             Command::Index(update) => update.changes.iter().map(|change| change.ids.len()).sum(),
+            Command::Users(update) => update.size(),
             other => panic!("unexpected {other:?}"),
         };
         assert!(size <= PAGE, "{size}");

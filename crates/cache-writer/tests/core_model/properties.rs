@@ -1,7 +1,7 @@
 //! Random streams: the same state and the same `old` as the reference's, whatever the batches and
 //! redeliveries.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use cache_writer::core::{
     entity::Entity,
@@ -93,6 +93,36 @@ fn spectacles_state(reference: &Reference) -> BTreeMap<Location, Value> {
         state.insert(spectacles::location(entity), value);
     }
     state
+}
+
+fn is_user(location: &Location) -> bool {
+    matches!(location, Location::Field { key, .. } if key == "USERS")
+}
+
+/// Members of cached guilds and the bot are users; any other user has written a message.
+fn assert_users(
+    users: &BTreeMap<String, String>,
+    stream: &[Dispatch],
+    reference: &Reference,
+    bot: Option<String>,
+) {
+    let mut members: BTreeSet<String> = bot.into_iter().collect();
+    for key in reference
+        .state
+        .keys()
+        .filter(|key| key.starts_with("member:"))
+    {
+        members.extend(key.rsplit(':').next().map(str::to_owned));
+    }
+    let authors: BTreeSet<String> = stream
+        .iter()
+        .filter_map(|event| serde_json::from_str::<Value>(&event.data).ok())
+        .filter_map(|d| Some(d["author"]["id"].as_str()?.to_owned()))
+        .collect();
+    let held: BTreeSet<String> = users.keys().cloned().collect();
+    assert!(held.is_superset(&members), "{members:?} of {held:?}");
+    let others: Vec<&String> = held.difference(&members).collect();
+    assert!(others.iter().all(|id| authors.contains(*id)), "{others:?}");
 }
 
 fn settings() -> impl Strategy<Value = Settings> {
@@ -223,7 +253,15 @@ proptest! {
             let entity = dispatch::parse_key(&key.to_lowercase().replace("messages", "message"));
             held.insert(spectacles::location(entity.unwrap()), strings.remove(&key).unwrap());
         }
+        let users = writer.store.hashes.get("USERS").cloned().unwrap_or_default();
+        held.retain(|location, _| !is_user(location));
         let mut expected = spectacles_state(&reference);
+        let bot = expected.keys().find_map(|location| match location {
+            Location::Field { key, field } if key == "USERS" => Some(field.clone()),
+            _ => None,
+        });
+        expected.retain(|location, _| !is_user(location));
+        assert_users(&users, &stream, &reference, bot);
         let user = expected.remove(&spectacles::location(Entity::BotUser));
         prop_assert_eq!(held, expected);
         if alone {

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use cache_writer::core::{
-    entity::Index,
+    entity::{Family, Index},
     layout::{
         Command, Database, Location,
         index::{self, IndexUpdate},
+        users::{USERS_KEY, UsersUpdate},
     },
 };
 use serde_json::Value;
@@ -18,6 +19,9 @@ pub(crate) struct Store {
     pub(crate) hashes: BTreeMap<String, BTreeMap<String, String>>,
     pub(crate) sets: BTreeMap<String, BTreeSet<u64>>,
     pub(crate) counts: BTreeMap<String, i64>,
+    /// How many guilds each user is a member of.
+    memberships: BTreeMap<u64, u32>,
+    authors: BTreeSet<u64>,
 }
 
 impl Store {
@@ -51,6 +55,7 @@ impl Store {
                 }
             }
             Command::Index(update) => self.index(&update),
+            Command::Users(update) => self.users(update),
         }
         self.hashes.retain(|_, hash| !hash.is_empty());
         self.sets.retain(|_, set| !set.is_empty());
@@ -69,6 +74,36 @@ impl Store {
                     *count += i64::from(set.insert(*id));
                 } else {
                     *count -= i64::from(set.remove(id));
+                }
+            }
+        }
+    }
+
+    /// What the script does, with expiry left out.
+    fn users(&mut self, update: UsersUpdate<'_>) {
+        let bot = self.strings.get("bot_user").cloned().unwrap_or_default();
+        let is_bot = |id: u64| bot.contains(&format!("\"{id}\""));
+        for (id, text) in update.users.iter().filter(|(id, _)| !is_bot(*id)) {
+            let users = self.hashes.entry(USERS_KEY.to_owned()).or_default();
+            users.insert(id.to_string(), text.clone().into_owned());
+        }
+        self.authors.extend(&update.authors);
+        for (guild, join, ids) in &update.members {
+            let family = Family::Member;
+            let before = self.ids(Index::Guild {
+                guild: *guild,
+                family,
+            });
+            for id in ids.iter().filter(|id| before.contains(id) != *join) {
+                let count = self.memberships.entry(*id).or_default();
+                *count = if *join { *count + 1 } else { *count - 1 };
+                if *count > 0 {
+                    continue;
+                }
+                self.memberships.remove(id);
+                if !self.authors.contains(id) && !is_bot(*id) {
+                    let users = self.hashes.entry(USERS_KEY.to_owned()).or_default();
+                    users.remove(&id.to_string());
                 }
             }
         }

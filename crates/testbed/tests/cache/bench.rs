@@ -1,6 +1,6 @@
 //! A stack whose cache is compared with the truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use discord_sim::{Load, Mix};
@@ -13,7 +13,7 @@ use testbed::wait;
 use tokio::sync::{Mutex, MutexGuard};
 
 use super::contents::{Contents, differences};
-use super::expected::{Layout, Truth, counts, without_nulls};
+use super::expected::{Layout, Truth, counts, without_nulls, wrong_users};
 
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 /// Differences that a failure shows.
@@ -115,11 +115,16 @@ impl Bench {
     /// Asserts that Redis holds exactly `truth`: objects, indexes, counts and times to live.
     pub(crate) async fn assert_cache(&self, truth: &Truth) {
         let redis = &self.stack.servers.redis;
-        let (main, messages) = (
+        let (mut main, messages) = (
             Contents::read(redis, 0).await,
             Contents::read(redis, 1).await,
         );
-        let mut wrong = differences(&self.layout.main(truth), &main.values);
+        let mut expected = self.layout.main(truth);
+        let (bot, users) = (expected.remove("USERS"), main.values.remove("USERS"));
+        let mut wrong = differences(&expected, &main.values);
+        if self.layout.spectacles {
+            wrong.extend(wrong_users(truth, bot, users, &self.authors()));
+        }
         wrong.extend(differences(&self.layout.messages(truth), &messages.values));
         self.check_ttls(&main, &mut wrong);
         self.check_ttls(&messages, &mut wrong);
@@ -130,6 +135,19 @@ impl Bench {
             &wrong[..wrong.len().min(SHOWN)]
         );
         self.assert_counts(&counts(truth)).await;
+    }
+
+    /// Who wrote messages so far.
+    fn authors(&self) -> BTreeSet<String> {
+        let sent = self.stack.sent();
+        let events = sent
+            .values()
+            .flatten()
+            .filter(|event| event.name.starts_with("MESSAGE_") && event.deliverable);
+        events
+            .filter_map(|event| serde_json::from_str::<Value>(&event.data).ok())
+            .filter_map(|d| Some(d["author"]["id"].as_str()?.to_owned()))
+            .collect()
     }
 
     fn check_ttls(&self, contents: &Contents, wrong: &mut Vec<String>) {

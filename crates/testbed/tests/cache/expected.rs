@@ -73,6 +73,37 @@ impl Layout {
     }
 }
 
+/// What is wrong with `USERS`: the bot as its own user is told, each member of a cached guild, and beyond them nobody but
+/// who wrote a message.
+pub(crate) fn wrong_users(
+    truth: &Truth,
+    bot: Option<Stored>,
+    held: Option<Stored>,
+    authors: &BTreeSet<String>,
+) -> Vec<String> {
+    let fields = |stored: Option<Stored>| match stored {
+        Some(Stored::Hash(fields)) => fields,
+        None => BTreeMap::new(),
+        other => panic!("USERS holds {other:?}"),
+    };
+    let (bot, held) = (fields(bot), fields(held));
+    let members = truth.keys().filter(|key| key.starts_with("member:"));
+    let members: BTreeSet<String> = members.map(|key| parts(key).1[1].to_string()).collect();
+    let mut wrong = Vec::new();
+    for id in bot.keys().chain(&members) {
+        match held.get(id) {
+            Some(user) if bot.get(id).is_none_or(|bot| bot == user) && user["id"] == **id => {}
+            other => wrong.push(format!("USERS {id} holds {other:?}")),
+        }
+    }
+    let others = held
+        .keys()
+        .filter(|id| !members.contains(*id) && !bot.contains_key(*id));
+    let strangers = others.filter(|id| !authors.contains(*id));
+    wrong.extend(strangers.map(|id| format!("USERS {id} is no member and wrote nothing")));
+    wrong
+}
+
 /// The family of a key and its ids.
 pub(crate) fn parts(key: &str) -> (&str, Vec<u64>) {
     let mut parts = key.split(':');

@@ -2,7 +2,7 @@
 //!
 //! | key | kind | field |
 //! |---|---|---|
-//! | `USERS` | hash | user id: the bot's own user |
+//! | `USERS` | hash | user id: members of cached guilds, authors of messages, the bot; see [`super::users`] |
 //! | `GUILDS` | hash | guild id |
 //! | `CHANNELS`, `ROLES`, `EMOJIS` | hash | the object's id; threads are channels |
 //! | `CHANNELS:<guild>` | set of ids | |

@@ -5,7 +5,7 @@ use redis::{Cmd, Pipeline, RedisResult, Value, cmd};
 use super::parse;
 use crate::{
     config::Config,
-    core::layout::{Command, Database, Location, index::SCRIPT},
+    core::layout::{Command, Database, Location, index, users},
 };
 
 /// The two databases, as seen from a connection to the main one: the other is reached with SELECT, within the same transaction.
@@ -148,14 +148,13 @@ fn translate(command: Command<'_>) -> Cmd {
         Command::HashDelete { key, fields } => cmd("HDEL").arg(key).arg(fields).take(),
         Command::SetAdd { key, ids } => cmd("SADD").arg(key).arg(ids).take(),
         Command::SetRemove { key, ids } => cmd("SREM").arg(key).arg(ids).take(),
-        Command::Index(update) => {
-            let keys = update.keys();
-            cmd("EVAL")
-                .arg(SCRIPT)
-                .arg(keys.len())
-                .arg(keys)
-                .arg(update.arguments())
-                .take()
-        }
+        Command::Index(update) => script(index::SCRIPT, &update.keys(), &update.arguments()),
+        Command::Users(update) => script(users::SCRIPT, &update.keys(), &update.arguments()),
     }
+}
+
+fn script(text: &str, keys: &[String], arguments: &[String]) -> Cmd {
+    let mut eval = cmd("EVAL");
+    eval.arg(text).arg(keys.len()).arg(keys).arg(arguments);
+    eval
 }
