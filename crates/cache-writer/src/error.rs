@@ -4,15 +4,17 @@ use dispatch_service::amqp::PublishError;
 use redis::RedisError;
 use thiserror::Error;
 
+use crate::core::owner::Reason;
+
 /// Redis did not do what was asked.
 #[derive(Debug, Error)]
 pub(crate) enum StoreError {
     /// Another consumer has taken the partition over.
     #[error("another writer has taken the partition over")]
     Fenced,
-    /// Redis came back without its data.
-    #[error("redis has lost its data")]
-    Emptied,
+    /// The partition's epoch is gone, or was touched on the way: a claim tells what has happened.
+    #[error("redis has lost the partition's epoch")]
+    Lost,
     /// Redis is away, or can't take writes for now.
     #[error("redis: {0}")]
     Redis(#[from] RedisError),
@@ -27,7 +29,7 @@ pub(crate) enum PartitionError {
     /// An event could not be published.
     #[error("cannot publish: {0}")]
     Publish(#[from] PublishError),
-    /// The partition belongs to another writer now; whatever is in hand comes again there.
-    #[error("another writer has taken the partition over")]
-    Fenced,
+    /// The owner lets go; whatever is in hand comes again, elsewhere perhaps.
+    #[error(transparent)]
+    GivenUp(#[from] Reason),
 }

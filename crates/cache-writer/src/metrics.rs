@@ -63,6 +63,18 @@ pub(crate) fn describe() {
         "writer_dead_letters_total",
         "What went to gateway.dead, by reason"
     );
+    describe_counter!(
+        "writer_dead_letters_dropped_total",
+        "Dead letters that gateway.dead did not take"
+    );
+    describe_counter!(
+        "writer_refused_messages_total",
+        "Messages that RabbitMQ refused; from the first of them on all are sent again"
+    );
+    describe_counter!(
+        "writer_unreadable_total",
+        "Times a partition was given up because of a frame or a journal of an unknown version"
+    );
     describe_counter!("writer_takeovers_total", "Partitions taken over");
     describe_counter!(
         "writer_fenced_total",
@@ -120,13 +132,13 @@ pub(crate) fn latency(seconds: f64) {
 }
 
 /// Events were dropped as duplicates.
-pub(crate) fn duplicate() {
-    counter!("writer_duplicates_dropped_total").increment(1);
+pub(crate) fn duplicates(events: usize) {
+    counter!("writer_duplicates_dropped_total").increment(events as u64);
 }
 
-/// An event is published again from the journal.
-pub(crate) fn replay() {
-    counter!("writer_journal_replays_total").increment(1);
+/// Events are published again from the journal.
+pub(crate) fn replays(events: usize) {
+    counter!("writer_journal_replays_total").increment(events as u64);
 }
 
 /// A gap was found.
@@ -147,6 +159,21 @@ pub(crate) fn skipped(elements: u32) {
 /// Something went to the dead letters.
 pub(crate) fn dead_letter(reason: &'static str) {
     counter!("writer_dead_letters_total", "reason" => reason).increment(1);
+}
+
+/// A dead letter was dropped.
+pub(crate) fn dead_letter_dropped() {
+    counter!("writer_dead_letters_dropped_total").increment(1);
+}
+
+/// RabbitMQ refused messages.
+pub(crate) fn refused(messages: usize) {
+    counter!("writer_refused_messages_total").increment(messages as u64);
+}
+
+/// A partition is given up because of something of an unknown version.
+pub(crate) fn unreadable() {
+    counter!("writer_unreadable_total").increment(1);
 }
 
 /// A partition was taken over.

@@ -1,18 +1,21 @@
 //! The shell: everything of the cache-writer that does I/O.
 //!
 //! - [`app`] holds the link to RabbitMQ and runs one task for each partition;
-//! - [`partition`] is the life of a subscription: take over, batch after batch, let go;
-//! - [`batch`] turns deliveries into events and works them off: the order of steps that the guarantees rest on;
-//! - [`store`] talks to Redis, [`outlet`] publishes;
-//! - [`seats`] shares the partitions among replicas, [`gauges`] and [`guild_log`] tell what goes on.
+//! - [`partition`] is the life of a subscription: deliveries after deliveries, then letting go;
+//! - [`owner`] carries out what `core::owner` asks for, [`incoming`] turns deliveries into events;
+//! - [`store`] talks to Redis, [`publish`] publishes;
+//! - [`assignment`] shares the partitions among replicas, [`gauges`] and [`guild_log`] tell what goes on;
+//! - [`shared`] is what all partitions have in common.
 
 mod app;
-mod batch;
+mod assignment;
 mod gauges;
 mod guild_log;
-mod outlet;
+mod incoming;
+mod owner;
 mod partition;
-mod seats;
+mod publish;
+mod shared;
 mod store;
 
 pub use app::App;

@@ -31,11 +31,13 @@ pub fn ingest_alive(instance: &str) -> String {
 /// The keys of one partition's writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PartitionKeys {
-    /// Counter that each new consumer of the partition increments: the fence against a consumer that lost it.
+    /// A random token for each connection of the partition's owner: the fence against owners that have lost it, and against what
+    /// an owner sent on a connection that it has given up.
     pub epoch: String,
-    /// Hash: shard number → session and sequence of the last applied event.
+    /// Hash: shard number → JSON array of `[session, last applied sequence]`, the newest session first.
     pub applied: String,
-    /// List of the `old` values of events that are applied and perhaps not yet published.
+    /// JSON text: the `old` values and gaps of the last batch's events, which are applied and perhaps not yet published. It names
+    /// its version; a process that doesn't know it leaves the partition to one that does.
     pub journal: String,
 }
 

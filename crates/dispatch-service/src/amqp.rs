@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 pub use answer::{Answer, reply_encoding};
 pub use deadline::deadline;
-pub use publish::{DeadLetter, PublishError, Publisher, told_if_slow};
+pub use publish::{DeadLetter, Message, PublishError, Publisher, told_if_slow};
 
 use crate::{
     backoff,

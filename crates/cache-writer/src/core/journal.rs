@@ -2,12 +2,29 @@
 //!
 //! It is written in the transaction that applies the batch. Whoever takes the partition over after a crash finds in it
 //! the `old` values that can't be computed any more, because the state has moved on.
+//!
+//! Its text is `{"version":2,"batch":"<id>","events":[[session, sequence, old, gap], …]}`; version 1 was the bare array.
 
 use std::{collections::HashMap, fmt::Write};
 
 use dispatch_proto::notice::Gap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use thiserror::Error;
+
+/// The version that is written.
+const VERSION: u64 = 2;
+
+/// Why a journal can't be read. It is never taken for empty: its events would be lost.
+#[derive(Debug, Error)]
+pub enum JournalError {
+    /// Written by a build that knows more than this one.
+    #[error("unknown journal version {0}")]
+    UnknownVersion(u64),
+    /// Not a journal of a known version.
+    #[error("journal is unreadable: {0}")]
+    Unreadable(#[from] serde_json::Error),
+}
 
 /// A journal that is being written.
 #[derive(Clone, Debug, Default)]
@@ -19,7 +36,7 @@ impl JournalWriter {
     /// Adds an event of the batch with what is published beside its payload.
     pub fn push(&mut self, session: &str, sequence: u64, old: Option<&str>, gap: Option<&Gap>) {
         self.entries
-            .push_str(if self.entries.is_empty() { "[[" } else { ",[" });
+            .push_str(if self.entries.is_empty() { "[" } else { ",[" });
         // Writing to a string can't fail.
         let _ = write!(
             self.entries,
@@ -33,18 +50,21 @@ impl JournalWriter {
         self.entries.push(']');
     }
 
-    /// The stored text.
+    /// The stored text. `batch` is an id that no other batch has.
     #[must_use]
-    pub fn finish(mut self) -> String {
-        self.entries
-            .push_str(if self.entries.is_empty() { "[]" } else { "]" });
-        self.entries
+    pub fn finish(self, batch: &str) -> String {
+        format!(
+            r#"{{"version":{VERSION},"batch":{},"events":[{}]}}"#,
+            serde_json::Value::from(batch),
+            self.entries
+        )
     }
 }
 
-/// The journal of a predecessor: what may have to be published again.
+/// A journal as found on Redis: what may have to be published again.
 #[derive(Clone, Debug, Default)]
 pub struct Journal {
+    batch: Option<String>,
     entries: HashMap<(String, u64), Journaled>,
 }
 
@@ -57,36 +77,64 @@ pub struct Journaled {
     pub gap: Option<Gap>,
 }
 
+#[derive(Deserialize)]
+struct Entry<'a>(
+    String,
+    u64,
+    #[serde(borrow)] Option<&'a RawValue>,
+    Option<Gap>,
+);
+
 impl Journal {
+    /// The journal of a batch of which everything is published.
+    #[must_use]
+    pub fn confirmed(batch: String) -> Self {
+        Self {
+            batch: Some(batch),
+            entries: HashMap::new(),
+        }
+    }
+
     /// Reads what [`JournalWriter`] wrote.
     ///
     /// # Errors
     ///
     /// If the text is something else.
-    pub fn decode(text: &str) -> Result<Self, serde_json::Error> {
+    pub fn decode(text: &str) -> Result<Self, JournalError> {
         #[derive(Deserialize)]
-        struct Entry<'a>(
-            String,
-            u64,
-            #[serde(borrow)] Option<&'a RawValue>,
-            Option<Gap>,
-        );
-
-        let entries: Vec<Entry<'_>> = serde_json::from_str(text)?;
-        let entries = entries
-            .into_iter()
-            .map(|Entry(session, sequence, old, gap)| {
-                (
-                    (session, sequence),
-                    Journaled {
-                        old: old.map(|old| old.get().to_owned()),
-                        gap,
-                    },
-                )
-            });
+        struct Version {
+            version: u64,
+        }
+        #[derive(Deserialize)]
+        struct Current<'a> {
+            batch: String,
+            #[serde(borrow)]
+            events: Vec<Entry<'a>>,
+        }
+        let (batch, entries) = if text.starts_with('[') {
+            (None, serde_json::from_str(text)?)
+        } else {
+            let Version { version } = serde_json::from_str(text)?;
+            if version != VERSION {
+                return Err(JournalError::UnknownVersion(version));
+            }
+            let Current { batch, events } = serde_json::from_str(text)?;
+            (Some(batch), events)
+        };
+        let entry = |Entry(session, sequence, old, gap): Entry<'_>| {
+            let old = old.map(|old| old.get().to_owned());
+            ((session, sequence), Journaled { old, gap })
+        };
         Ok(Self {
-            entries: entries.collect(),
+            batch,
+            entries: entries.into_iter().map(entry).collect(),
         })
+    }
+
+    /// The batch it belongs to; none for a journal of version 1, or if there is no journal.
+    #[must_use]
+    pub fn batch(&self) -> Option<&str> {
+        self.batch.as_deref()
     }
 
     /// Takes an event out, if it is in the journal: it is published once more, not twice.
@@ -120,7 +168,8 @@ mod tests {
         let mut writer = JournalWriter::default();
         writer.push("b\"", 1, None, Some(&gap));
         writer.push("b\"", 2, Some(r#"{ "x":1.00 }"#), None);
-        let mut journal = Journal::decode(&writer.finish()).unwrap();
+        let mut journal = Journal::decode(&writer.finish("b/1")).unwrap();
+        assert_eq!(journal.batch(), Some("b/1"));
         assert_eq!(
             journal.take("b\"", 1),
             Some(Journaled {
@@ -136,11 +185,33 @@ mod tests {
 
     #[test]
     fn an_empty_journal_is_a_journal() {
-        assert!(
-            Journal::decode(&JournalWriter::default().finish())
-                .unwrap()
-                .is_empty()
-        );
-        assert!(Journal::decode("{}").is_err());
+        let text = JournalWriter::default().finish("x");
+        assert_eq!(text, r#"{"version":2,"batch":"x","events":[]}"#);
+        assert!(Journal::decode(&text).unwrap().is_empty());
+    }
+
+    #[test]
+    fn the_first_version_is_read() {
+        let mut journal = Journal::decode(r#"[["s",7,{"a":1},null],["s",8,null,null]]"#).unwrap();
+        assert_eq!(journal.batch(), None);
+        let old = journal.take("s", 7).unwrap().old;
+        assert_eq!(old.as_deref(), Some(r#"{"a":1}"#));
+        assert!(journal.take("s", 8).is_some());
+        assert!(Journal::decode("[]").unwrap().is_empty());
+    }
+
+    #[test]
+    fn what_a_newer_build_wrote_is_not_taken_for_empty() {
+        for text in [
+            r#"{"version":3,"batch":"x","events":[]}"#,
+            r#"{"something":{},"version":3}"#,
+        ] {
+            let error = Journal::decode(text).unwrap_err();
+            assert!(matches!(error, JournalError::UnknownVersion(3)), "{error}");
+        }
+        for text in ["", "{}", "\u{1}\u{2}", r#"{"version":2}"#, r#"[["s"]]"#] {
+            let error = Journal::decode(text).unwrap_err();
+            assert!(matches!(error, JournalError::Unreadable(_)), "{error}");
+        }
     }
 }

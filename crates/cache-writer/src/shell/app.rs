@@ -1,20 +1,18 @@
 //! The link to RabbitMQ and the tasks that live on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
+use dispatch_proto::rabbit::RAW_EXCHANGE;
 use dispatch_service::{
     amqp::AmqpLink, backoff::Backoff, health::Condition, start::Surroundings, topology,
 };
-use lapin::{Connection, ExchangeKind};
+use lapin::{Channel, Connection, ExchangeKind};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    gauges,
-    guild_log::GuildLog,
-    partition::{Partition, Shared},
-    seats::Seats,
+    assignment::Assignments, gauges, guild_log::GuildLog, partition::Partition, shared::Shared,
 };
 use crate::{config::Config, metrics};
 
@@ -88,32 +86,26 @@ impl App {
     async fn declare(&self, connection: &Connection) -> lapin::Result<()> {
         let config = &self.shared.config;
         let channel = connection.create_channel().await?;
-        topology::declare_events(&channel, config.default_queue).await?;
-        topology::declare_raw(&channel, config.partitions, config.queue_type).await?;
-        topology::declare_dead(&channel).await?;
-        if let Some(spectacles) = &config.spectacles {
-            topology::declare_exchange(&channel, &spectacles.exchange, ExchangeKind::Direct)
-                .await?;
-        }
+        declare(&channel, config, 0..config.partitions).await?;
         channel.close(200, "declared".into()).await
     }
 
     /// Runs all partitions on a connection until it dies or the process is asked to end.
     async fn serve(&self, connection: &Arc<Connection>) {
-        let seats = Arc::new(Seats::new(self.shared.config.partitions));
+        let assignments = Arc::new(Assignments::new(self.shared.config.partitions));
         let mut tasks = JoinSet::new();
         for number in 0..self.shared.config.partitions {
             let partition = Partition::new(
                 number,
                 self.shared.clone(),
                 connection.clone(),
-                seats.clone(),
+                assignments.clone(),
                 self.stop.clone(),
             );
             tasks.spawn(partition.serve());
         }
         let balance =
-            tokio::spawn(seats.balance(connection.clone(), self.shared.config.partitions));
+            tokio::spawn(assignments.balance(connection.clone(), self.shared.config.partitions));
         self.join(&mut tasks).await;
         balance.abort();
         let close = connection.close(200, "stopping".into());
@@ -137,4 +129,22 @@ impl App {
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
     }
+}
+
+/// Declares all that the service uses, with the queues of these partitions.
+pub(super) async fn declare(
+    channel: &Channel,
+    config: &Config,
+    partitions: Range<u32>,
+) -> lapin::Result<()> {
+    topology::declare_events(channel, config.default_queue).await?;
+    topology::declare_exchange(channel, RAW_EXCHANGE, ExchangeKind::Direct).await?;
+    for partition in partitions {
+        topology::declare_raw_queue(channel, partition, config.queue_type).await?;
+    }
+    topology::declare_dead(channel).await?;
+    if let Some(spectacles) = &config.spectacles {
+        topology::declare_exchange(channel, &spectacles.exchange, ExchangeKind::Direct).await?;
+    }
+    Ok(())
 }

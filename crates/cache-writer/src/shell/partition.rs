@@ -5,80 +5,45 @@
 //! order. It publishes on the channel it consumes from: when the broker drops the connection, the right to publish for the
 //! partition and the ability to do so end together.
 
-use std::{
-    collections::HashMap,
-    mem::ManuallyDrop,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::{mem::ManuallyDrop, sync::Arc, time::Duration};
 
 use dispatch_proto::rabbit::raw_queue;
 use dispatch_service::{
     amqp::{Publisher, close_channel},
     backoff::Backoff,
-    health::Condition,
-    topology,
 };
 use futures_util::{FutureExt, StreamExt};
 use lapin::{
     Connection, Consumer,
     message::Delivery,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions},
+    options::{BasicConsumeOptions, BasicQosOptions},
     types::FieldTable,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    batch::Owner,
-    guild_log::GuildLog,
-    outlet::Outlet,
-    seats::{Seat, Seats},
+    app,
+    assignment::{Assignment, Assignments},
+    owner::PartitionOwner,
+    publish::EventPublisher,
+    shared::Shared,
 };
-use crate::{config::Config, core::applied::Applied, error::PartitionError, metrics};
+use crate::{core::owner::Reason, error::PartitionError, metrics};
 
-/// Frames that may be on their way to a partition's task: at up to 256 KiB a frame, 4 MiB.
-const PREFETCH: u16 = 16;
-
-/// What all partitions share.
-pub(super) struct Shared {
-    pub(super) config: Config,
-    pub(super) guild_log: Option<GuildLog>,
-    pub(super) redis_up: Condition,
-    /// By partition, what was applied and published when this process served it last.
-    published: Mutex<HashMap<u32, Arc<Applied>>>,
-}
-
-impl Shared {
-    pub(super) fn new(config: Config, guild_log: Option<GuildLog>, redis_up: Condition) -> Self {
-        Self {
-            config,
-            guild_log,
-            redis_up,
-            published: Mutex::default(),
-        }
-    }
-
-    /// What was applied and published when this process served the partition last.
-    pub(super) fn published(&self, partition: u32) -> Option<Arc<Applied>> {
-        self.lock_published().get(&partition).cloned()
-    }
-
-    pub(super) fn set_published(&self, partition: u32, published: Arc<Applied>) {
-        self.lock_published().insert(partition, published);
-    }
-
-    fn lock_published(&self) -> MutexGuard<'_, HashMap<u32, Arc<Applied>>> {
-        self.published
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-    }
-}
+/// Frames that may be on their way to a partition's task, or waiting there: more than it takes at once, so that the next are
+/// there when it has done so. At up to 256 KiB a frame, 16 MiB.
+const PREFETCH: u16 = 64;
+/// Bytes of frames that are worked off together, but for the last.
+const TAKE: usize = 4 * 1024 * 1024;
+/// How long a partition is left to others if it holds what this process can't read.
+const UNREADABLE_DELAY: Duration = Duration::from_secs(30);
 
 /// One partition's task.
 pub(super) struct Partition {
     number: u32,
     shared: Arc<Shared>,
     connection: Arc<Connection>,
-    seats: Arc<Seats>,
+    assignments: Arc<Assignments>,
     stop: CancellationToken,
 }
 
@@ -87,14 +52,14 @@ impl Partition {
         number: u32,
         shared: Arc<Shared>,
         connection: Arc<Connection>,
-        seats: Arc<Seats>,
+        assignments: Arc<Assignments>,
         stop: CancellationToken,
     ) -> Self {
         Self {
             number,
             shared,
             connection,
-            seats,
+            assignments,
             stop,
         }
     }
@@ -105,12 +70,21 @@ impl Partition {
         while !self.stop.is_cancelled() {
             match self.subscription().await {
                 Ok(()) => backoff.reset(),
-                Err(PartitionError::Fenced) => {
+                Err(PartitionError::GivenUp(Reason::Fenced)) => {
                     tracing::warn!(
                         partition = self.number,
                         "partition belongs to another writer now"
                     );
                     metrics::fenced();
+                }
+                Err(PartitionError::GivenUp(Reason::Unreadable(what))) => {
+                    tracing::error!(
+                        partition = self.number,
+                        retry_in_ms = UNREADABLE_DELAY.as_millis(),
+                        "{what}: the partition is left to a process that can read it; update this one"
+                    );
+                    metrics::unreadable();
+                    self.pause(UNREADABLE_DELAY).await;
                 }
                 Err(error) if !self.connection.status().connected() => {
                     tracing::warn!(partition = self.number, %error, "connection to rabbitmq lost");
@@ -119,21 +93,23 @@ impl Partition {
                 Err(error) => {
                     let delay = backoff.next_delay();
                     tracing::error!(partition = self.number, %error, retry_in_ms = delay.as_millis(), "partition interrupted");
-                    let _ = self
-                        .stop
-                        .run_until_cancelled(tokio::time::sleep(delay))
-                        .await;
+                    self.pause(delay).await;
                 }
             }
         }
+    }
+
+    async fn pause(&self, delay: Duration) {
+        let sleep = tokio::time::sleep(delay);
+        let _ = self.stop.run_until_cancelled(sleep).await;
     }
 
     async fn subscription(&self) -> Result<(), PartitionError> {
         let publisher = Publisher::open(&self.connection).await?;
         let channel = publisher.channel();
         let config = &self.shared.config;
-        topology::declare_raw_queue(channel, self.number, config.queue_type).await?;
-        topology::declare_dead(channel).await?;
+        // Also what others declare: it may have been deleted since.
+        app::declare(channel, config, self.number..self.number + 1).await?;
         channel
             .basic_qos(PREFETCH, BasicQosOptions::default())
             .await?;
@@ -145,58 +121,37 @@ impl Partition {
         // A consumer that is dropped cancels itself, after which another may start while this channel still holds
         // deliveries. So it is dropped when the channel is closed, and never if this task is aborted.
         let mut consumer = ManuallyDrop::new(consumer);
-        let outlet = Outlet::new(publisher.clone(), config);
-        let result = self.consume(&mut consumer, outlet).await;
+        let result = self.consume(&mut consumer, &publisher).await;
         close_channel(channel).await;
         drop(ManuallyDrop::into_inner(consumer));
-        self.seats.set(self.number, Seat::Waiting);
+        self.assignments.set(self.number, Assignment::Waiting);
         result
     }
 
     async fn consume(
         &self,
         consumer: &mut Consumer,
-        mut outlet: Outlet,
+        publisher: &Publisher,
     ) -> Result<(), PartitionError> {
-        let mut owner: Option<Owner> = None;
+        let (shared, stop) = (self.shared.clone(), self.stop.clone());
+        let channel = publisher.channel().clone();
+        let mut events = EventPublisher::new(publisher.clone(), &shared.config);
+        let mut owner = PartitionOwner::new(self.number, shared, channel, stop);
         loop {
             let deliveries = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
-                () = self.seats.leaving(self.number) => break,
+                () = self.assignments.leaving(self.number) => break,
                 deliveries = next_deliveries(consumer) => deliveries?,
             };
-            let owner = match &mut owner {
-                Some(owner) => owner,
-                None => match self.take_over().await {
-                    Some(new) => {
-                        self.seats.set(self.number, Seat::Active);
-                        owner.insert(new)
-                    }
-                    None => break,
-                },
-            };
-            if !owner.process(&deliveries, &mut outlet).await? {
+            self.assignments.set(self.number, Assignment::Active);
+            if !owner.process(&deliveries, &mut events).await? {
                 // Redis was away to the end: what its journal holds may not be published yet, so it stays.
                 return Ok(());
             }
-            if let Some(last) = deliveries.last() {
-                last.acker.ack(BasicAckOptions { multiple: true }).await?;
-            }
         }
-        if let Some(owner) = owner {
-            owner.retire().await;
-        }
+        owner.retire().await;
         Ok(())
-    }
-
-    /// Takes the partition over on Redis; none if the process is asked to end before Redis answers.
-    async fn take_over(&self) -> Option<Owner> {
-        let (shared, stop) = (self.shared.clone(), self.stop.clone());
-        let owner = Owner::take_over(self.number, shared, stop).await?;
-        metrics::takeover();
-        tracing::info!(partition = self.number, "partition taken over");
-        Some(owner)
     }
 }
 
@@ -207,10 +162,15 @@ async fn next_deliveries(consumer: &mut Consumer) -> Result<Vec<Delivery>, Parti
         .next()
         .await
         .ok_or_else(|| lapin::Error::from(closed()))??;
+    let mut bytes = first.data.len();
     let mut deliveries = vec![first];
-    while deliveries.len() < usize::from(PREFETCH) {
+    while bytes < TAKE && deliveries.len() < usize::from(PREFETCH) {
         match consumer.next().now_or_never() {
-            Some(Some(delivery)) => deliveries.push(delivery?),
+            Some(Some(delivery)) => {
+                let delivery = delivery?;
+                bytes += delivery.data.len();
+                deliveries.push(delivery);
+            }
             _ => break,
         }
     }

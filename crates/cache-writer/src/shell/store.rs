@@ -1,7 +1,8 @@
 //! A partition's state on Redis: read and written only by whoever has taken the partition over last.
 //!
-//! **Invariant:** every write is a transaction that is refused if the partition's epoch is no longer this writer's token. So a
-//! writer that was frozen or cut off while another took over can't overwrite newer state, at whatever point it wakes up.
+//! **Invariant:** every write is a transaction that is refused if the partition's epoch is no longer this connection's token. So
+//! a writer that was frozen or cut off while another took over can't overwrite newer state, at whatever point it wakes up; nor
+//! can what it sent on a connection that it has given up since, at whatever point that arrives.
 
 mod commands;
 
@@ -18,9 +19,9 @@ use self::commands::Databases;
 use crate::{
     config::Config,
     core::{
-        applied::Applied,
         entity::{Entity, Index},
         layout::{self, Location, index},
+        owner::{Claim, Commit, Loaded},
         plan::Write,
         purge::Purge,
         settings::Settings,
@@ -39,15 +40,9 @@ pub(super) struct Store {
     messages: Databases,
     connection: Option<MultiplexedConnection>,
     keys: PartitionKeys,
-    /// What marks the epoch as this writer's: never used before, also after Redis has lost its data.
+    /// What marks the epoch as this connection's.
     token: String,
     settings: Settings,
-}
-
-/// What a predecessor left.
-pub(super) struct Legacy {
-    pub(super) applied: Applied,
-    pub(super) journal: Option<String>,
 }
 
 impl Store {
@@ -57,46 +52,33 @@ impl Store {
             messages: Databases::new(config),
             connection: None,
             keys: PartitionKeys::new(partition),
-            token: token(),
+            token: String::new(),
             settings: config.state.clone(),
         }
     }
 
-    /// Makes this writer the partition's owner and reads what the last one left.
-    pub(super) async fn take_over(&mut self) -> Result<Legacy, StoreError> {
-        let mut pipe = pipe();
-        pipe.atomic()
-            .cmd("SET")
-            .arg(&self.keys.epoch)
-            .arg(&self.token)
-            .ignore();
-        self.add_legacy(&mut pipe);
-        let (applied, journal) = self.query(&pipe).await?;
-        Ok(legacy(applied, journal))
-    }
-
-    /// Reads the state again after a failure whose outcome is not known.
-    pub(super) async fn reload(&mut self) -> Result<Legacy, StoreError> {
+    /// Makes a new connection the partition's owner and reads what is applied and the journal.
+    pub(super) async fn claim(&mut self, claim: Claim) -> Result<Loaded, StoreError> {
         self.connection = None;
+        let watch = self.watch();
+        let ((), epoch): ((), Option<String>) = self.query(&watch).await?;
+        if let (Some(holder), Some(epoch)) = (&claim.holder, epoch)
+            && !epoch.starts_with(holder)
+        {
+            return Err(StoreError::Fenced);
+        }
         let mut pipe = pipe();
-        pipe.atomic().cmd("GET").arg(&self.keys.epoch);
-        self.add_legacy(&mut pipe);
-        let (epoch, applied, journal) = self.query(&pipe).await?;
-        self.check(epoch)?;
-        Ok(legacy(applied, journal))
-    }
-
-    /// After Redis has lost its data: becomes the owner again, unless another writer was quicker.
-    pub(super) async fn retake(&mut self) -> Result<(), StoreError> {
-        let mut pipe = pipe();
+        pipe.atomic();
         pipe.cmd("SET")
             .arg(&self.keys.epoch)
-            .arg(&self.token)
-            .arg("NX")
+            .arg(&claim.token)
             .ignore();
-        pipe.cmd("GET").arg(&self.keys.epoch);
-        let (epoch,) = self.query(&pipe).await?;
-        self.check(epoch)
+        pipe.cmd("HGETALL").arg(&self.keys.applied);
+        pipe.cmd("GET").arg(&self.keys.journal);
+        let loaded: Option<_> = self.query(&pipe).await?;
+        let (applied, journal) = loaded.ok_or(StoreError::Lost)?;
+        self.token = claim.token;
+        Ok(Loaded { applied, journal })
     }
 
     /// Reads what a batch needs and begins to watch the epoch: the first round trip.
@@ -104,6 +86,7 @@ impl Store {
         let mut snapshot = Snapshot::default();
         let begun = Instant::now();
         let mut pipe = self.watch();
+        pipe.ignore_errors();
         self.messages
             .add_reads(&mut pipe, &self.locations(&reads.entities));
         for index in &reads.indexes {
@@ -137,33 +120,31 @@ impl Store {
     pub(super) async fn commit(
         &mut self,
         writes: &[Write],
-        applied: &[(u32, String)],
-        journal: &str,
+        commit: &Commit,
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let mut pipe = pipe();
-        for (shard, text) in applied {
-            pipe.cmd("HSET")
+        let mut bookkeeping = pipe();
+        for (shard, text) in &commit.applied {
+            bookkeeping
+                .cmd("HSET")
                 .arg(&self.keys.applied)
                 .arg(shard)
-                .arg(text)
-                .ignore();
+                .arg(text);
         }
-        pipe.cmd("SET")
+        bookkeeping
+            .cmd("SET")
             .arg(&self.keys.journal)
-            .arg(journal)
-            .ignore();
-        self.execute(pipe, writes).await?;
+            .arg(&commit.journal);
+        self.execute(bookkeeping, writes).await?;
         metrics::redis_step("commit", begun.elapsed().as_secs_f64());
         Ok(())
     }
 
     /// Deletes the journal: everything in it is published and confirmed, so a successor need not repeat it.
     pub(super) async fn retire(&mut self) -> Result<(), StoreError> {
-        let watch = self.watch();
-        self.watched(&watch).await?;
+        self.watched(self.watch().ignore_errors()).await?;
         let mut pipe = pipe();
-        pipe.cmd("DEL").arg(&self.keys.journal).ignore();
+        pipe.cmd("DEL").arg(&self.keys.journal);
         self.execute(pipe, &[]).await
     }
 
@@ -213,29 +194,33 @@ impl Store {
                 .iter()
                 .flat_map(|entity| [Some(*entity), Purge::along(*entity)]);
             let writes: Vec<_> = gone.flatten().map(Write::Delete).collect();
-            let watch = self.watch();
-            self.watched(&watch).await?;
+            self.watched(self.watch().ignore_errors()).await?;
             self.execute(pipe(), &writes).await?;
         }
         Ok(())
     }
 
-    /// Runs a transaction under the watched epoch.
-    async fn execute(&mut self, mut pipe: Pipeline, writes: &[Write]) -> Result<(), StoreError> {
+    /// Runs a transaction under the watched epoch: the writer's own bookkeeping, and writes of the cache.
+    async fn execute(&mut self, bookkeeping: Pipeline, writes: &[Write]) -> Result<(), StoreError> {
+        let mut pipe = bookkeeping;
+        let kept = pipe.cmd_iter().count();
         let commands = layout::commands(writes, &self.settings, now_ms());
         self.messages.add_writes(&mut pipe, commands);
         pipe.atomic().ignore_errors();
         let replies: Option<Vec<RedisResult<Value>>> = self.query(&pipe).await?;
-        let Some(replies) = replies else {
+        let Some(mut replies) = replies else {
             let (epoch,) = self
                 .query(redis::pipe().cmd("GET").arg(&self.keys.epoch))
                 .await?;
             self.check(epoch)?;
             // The epoch was touched and is ours again: only possible if Redis lost it in between.
-            return Err(StoreError::Emptied);
+            return Err(StoreError::Lost);
         };
-        // What is refused within a transaction (a key of a foreign type, say) leaves the rest applied: counted, not retried,
-        // or one bad key would hold the partition up for ever.
+        for reply in replies.drain(..kept.min(replies.len())) {
+            reply?;
+        }
+        // What is refused of the cache (a key of a foreign type, say) leaves the rest applied: counted, not retried, or one bad
+        // key would hold the partition up for ever.
         let mut refused = replies.into_iter().filter_map(RedisResult::err).peekable();
         if let Some(error) = refused.peek() {
             tracing::error!(%error, "redis refused a write of the cache");
@@ -244,14 +229,8 @@ impl Store {
         Ok(())
     }
 
-    fn add_legacy(&self, pipe: &mut Pipeline) {
-        pipe.cmd("HGETALL").arg(&self.keys.applied);
-        pipe.cmd("GET").arg(&self.keys.journal);
-    }
-
     fn watch(&self) -> Pipeline {
         let mut pipe = pipe();
-        pipe.ignore_errors();
         pipe.cmd("WATCH").arg(&self.keys.epoch);
         pipe.cmd("GET").arg(&self.keys.epoch);
         pipe
@@ -280,7 +259,7 @@ impl Store {
         match epoch {
             Some(epoch) if epoch == self.token => Ok(()),
             Some(_) => Err(StoreError::Fenced),
-            None => Err(StoreError::Emptied),
+            None => Err(StoreError::Lost),
         }
     }
 
@@ -344,29 +323,9 @@ fn parse<T: FromRedisValue>(reply: RedisResult<Value>) -> Option<T> {
     from_redis_value(reply.ok()?).ok()
 }
 
-fn legacy(applied: Vec<(u32, String)>, journal: Option<String>) -> Legacy {
-    let mut known = Applied::default();
-    for (shard, text) in applied {
-        if let Err(error) = known.decode(shard, &text) {
-            tracing::error!(shard, %error, "what redis holds of applied events is unreadable");
-        }
-    }
-    Legacy {
-        applied: known,
-        journal,
-    }
-}
-
 fn now_ms() -> u64 {
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
         .unwrap_or_default();
     u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// 128 random bits; the standard library's hash seeds are the operating system's randomness.
-fn token() -> String {
-    use std::hash::{BuildHasher, RandomState};
-    let bits = || RandomState::new().hash_one(SystemTime::now());
-    format!("{:016x}{:016x}", bits(), bits())
 }

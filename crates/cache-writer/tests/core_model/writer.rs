@@ -1,11 +1,12 @@
 //! What the shell does with the core, without the I/O.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use cache_writer::core::{
     entity::{Entity, Index},
     event::Event,
     layout::{self, dispatch, index},
+    owner::{Action, EventId, Loaded, Owner, Publication},
     plan::{self, Outcome, Write},
     purge::Purge,
     settings::Settings,
@@ -56,52 +57,89 @@ impl Dispatch {
 
 pub(crate) const SHARDS: u32 = 2;
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Writer {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
-    applied: HashMap<u32, (String, u64)>,
+    owner: Owner,
+    applied: BTreeMap<u32, String>,
+    journal: Option<String>,
+}
+
+impl Default for Writer {
+    fn default() -> Self {
+        Self::new(Settings::default())
+    }
 }
 
 impl Writer {
     pub(crate) fn new(settings: Settings) -> Self {
         Self {
             settings,
-            ..Self::default()
+            store: Store::default(),
+            owner: Owner::new("model".to_owned(), None),
+            applied: BTreeMap::new(),
+            journal: None,
         }
     }
 
-    /// Applies events in batches of at most `batch`; those that have been applied before are
-    /// dropped.
+    /// Has the owner work off a delivery in batches of at most `batch`; what it publishes, in order.
     pub(crate) fn deliver(&mut self, dispatches: &[Dispatch], batch: usize) -> Vec<(u64, Outcome)> {
-        let fresh: Vec<&Dispatch> = dispatches.iter().filter(|d| !self.is_applied(d)).collect();
-        let events: Vec<Event<'_>> = fresh.iter().map(|dispatch| dispatch.event()).collect();
-        let mut rest = events.as_slice();
+        let ids = dispatches.iter().map(|dispatch| EventId {
+            shard: dispatch.shard,
+            session: dispatch.session.as_str().into(),
+            sequence: dispatch.seq,
+        });
+        self.owner.delivered(vec![ids.collect()], None);
+        let (mut views, mut plan) = (Vec::new(), plan::Plan::default());
         let mut outcomes = Vec::new();
-        while !rest.is_empty() {
-            let size = plan::cut(&rest[..rest.len().min(batch)]);
-            assert!(size > 0, "a batch makes progress");
-            let (now, later) = rest.split_at(size);
-            outcomes.extend(now.iter().map(|event| event.seq).zip(self.apply(now)));
-            rest = later;
+        loop {
+            match self.owner.next_action() {
+                Action::Claim(_) => self.owner.claimed(&Loaded {
+                    applied: self.applied.clone().into_iter().collect(),
+                    journal: self.journal.clone(),
+                }),
+                Action::Purge(candidates) => {
+                    let candidates = candidates.iter().take(batch);
+                    views = candidates.map(|at| dispatches[*at].event()).collect();
+                    let size = plan::cut(&views);
+                    assert!(size > 0, "a batch makes progress");
+                    views.truncate(size);
+                    let mut noted = Snapshot::default();
+                    self.read(&mut noted, &plan::purge_reads(&views, &self.settings));
+                    for purge in plan::purges(&views, &self.settings, &noted) {
+                        // Twice, as after a crash half-way.
+                        self.purge(&purge);
+                        self.purge(&purge);
+                    }
+                    self.owner.purged(size);
+                }
+                Action::Read => {
+                    plan = self.plan(&views);
+                    let old = plan.events.iter().map(|outcome| outcome.old.clone());
+                    self.owner.planned(old.collect());
+                }
+                Action::Commit(commit) => {
+                    self.write(&plan.writes);
+                    self.applied.extend(commit.applied);
+                    self.journal = Some(commit.journal);
+                    self.owner.committed();
+                }
+                Action::Publish(publications) => {
+                    let published = publications.into_iter().zip(plan.events.drain(..));
+                    outcomes.extend(published.map(|(Publication { event, old, .. }, outcome)| {
+                        (dispatches[event].seq, Outcome { old, ..outcome })
+                    }));
+                    self.owner.published();
+                }
+                Action::Acknowledge(_) => {}
+                Action::Await => return outcomes,
+                Action::GiveUp(reason) => panic!("{reason}"),
+            }
         }
-        outcomes
     }
 
-    fn is_applied(&self, dispatch: &Dispatch) -> bool {
-        self.applied
-            .get(&dispatch.shard)
-            .is_some_and(|(session, seq)| *session == dispatch.session && dispatch.seq <= *seq)
-    }
-
-    fn apply(&mut self, events: &[Event<'_>]) -> Vec<Outcome> {
-        let mut noted = Snapshot::default();
-        self.read(&mut noted, &plan::purge_reads(events, &self.settings));
-        for purge in plan::purges(events, &self.settings, &noted) {
-            // Twice, as after a crash half-way.
-            self.purge(&purge);
-            self.purge(&purge);
-        }
+    fn plan(&self, events: &[Event<'_>]) -> plan::Plan {
         let reads = plan::reads(events, &self.settings);
         let mut snapshot = Snapshot::default();
         self.read(&mut snapshot, &reads.entities);
@@ -115,12 +153,7 @@ impl Writer {
             plan.writes.is_sorted_by(|a, b| a.entity() < b.entity()),
             "one write each"
         );
-        self.write(&plan.writes);
-        for event in events {
-            self.applied
-                .insert(event.shard, (event.session.to_owned(), event.seq));
-        }
-        plan.events
+        plan
     }
 
     fn read(&self, snapshot: &mut Snapshot, entities: &[Entity]) {

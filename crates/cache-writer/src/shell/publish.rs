@@ -9,25 +9,31 @@ use dispatch_proto::{
     rabbit::{EVENTS_EXCHANGE, HEADER_SEQ, HEADER_SHARD, MAX_BODY},
 };
 use dispatch_service::{
-    amqp::{DeadLetter, PublishError, Publisher, told_if_slow},
+    amqp::{DeadLetter, Message, PublishError, Publisher, told_if_slow},
     backoff::Backoff,
 };
 use lapin::{
-    BasicProperties, PublisherConfirm,
+    BasicProperties,
     types::{AMQPValue, FieldTable},
 };
 
 use crate::{
     config::{Config, SpectaclesConfig},
+    core::sending::Sending,
     metrics::{self, EventCounters},
 };
 
-/// Where a partition's events go.
-pub(super) struct Outlet {
+/// How often a dead letter is tried before it is dropped.
+const DEAD_LETTER_TRIES: u32 = 3;
+
+/// Publishes a partition's events.
+pub(super) struct EventPublisher {
     publisher: Publisher,
     filter: Option<HashSet<String>>,
     spectacles: Option<SpectaclesConfig>,
     counters: EventCounters,
+    /// Whether the last dead letter was dropped: the next is tried once only.
+    drops_dead_letters: bool,
 }
 
 /// An event about to be published.
@@ -47,21 +53,21 @@ pub(super) struct Outgoing<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// A message on its way, kept until it is confirmed.
-struct Message {
-    exchange: Cow<'static, str>,
-    routing_key: String,
-    properties: BasicProperties,
-    body: Vec<u8>,
+/// What is to be published of a batch.
+#[derive(Default)]
+struct Parcel<'a> {
+    messages: Vec<Message>,
+    dead_letters: Vec<(String, &'a [u8])>,
 }
 
-impl Outlet {
+impl EventPublisher {
     pub(super) fn new(publisher: Publisher, config: &Config) -> Self {
         Self {
             publisher,
             filter: config.events.clone(),
             spectacles: config.spectacles.clone(),
             counters: EventCounters::default(),
+            drops_dead_letters: false,
         }
     }
 
@@ -83,63 +89,85 @@ impl Outlet {
     }
 
     async fn publish_all(&mut self, events: &[Outgoing<'_>]) -> Result<(), PublishError> {
-        let mut pending = Vec::with_capacity(events.len());
+        let mut parcel = Parcel::default();
         for event in events {
             if let Some(gap) = &event.gap {
-                self.send_gap(&mut pending, event, gap).await?;
+                self.add_gap(&mut parcel, event, gap);
             }
-            self.send_event(&mut pending, event).await?;
+            self.add_event(&mut parcel, event);
         }
-        self.settle(pending).await
+        self.send(&parcel.messages).await?;
+        for (reason, body) in parcel.dead_letters {
+            self.dead_letter(&reason, body).await?;
+        }
+        Ok(())
     }
 
-    /// Publishes a body that is no frame to the dead letters.
-    pub(super) async fn dead_letter(&self, reason: &str, body: &[u8]) -> Result<(), PublishError> {
+    /// Publishes the body of what can't be published itself to the dead letters. One that RabbitMQ refuses (a full queue with
+    /// `reject-publish`, say) is dropped after some tries: it must not hold up what follows.
+    ///
+    /// # Errors
+    ///
+    /// If the channel fails.
+    pub(super) async fn dead_letter(
+        &mut self,
+        reason: &str,
+        body: &[u8],
+    ) -> Result<(), PublishError> {
         let letter = DeadLetter {
             source: env!("CARGO_PKG_NAME"),
             reason,
         };
-        self.publisher
-            .dead_letter(letter, BasicProperties::default(), body)
-            .await
+        let mut backoff = Backoff::default();
+        let mut tries = match self.drops_dead_letters {
+            true => 1,
+            false => DEAD_LETTER_TRIES,
+        };
+        loop {
+            let properties = BasicProperties::default();
+            let error = match self.publisher.dead_letter(letter, properties, body).await {
+                Err(error @ (PublishError::Nacked | PublishError::Unroutable)) => error,
+                result => {
+                    self.drops_dead_letters = false;
+                    return result;
+                }
+            };
+            tries -= 1;
+            if tries == 0 {
+                tracing::error!(%error, reason, bytes = body.len(), "dead letter can't be delivered and is dropped");
+                metrics::dead_letter_dropped();
+                self.drops_dead_letters = true;
+                return Ok(());
+            }
+            tokio::time::sleep(backoff.next_delay()).await;
+        }
     }
 
     /// Tells of a gap, also those who have chosen their events: without it their state would be stale unnoticed.
-    async fn send_gap(
-        &self,
-        pending: &mut Vec<(Message, PublisherConfirm)>,
-        event: &Outgoing<'_>,
-        gap: &Gap,
-    ) -> Result<(), PublishError> {
+    fn add_gap(&self, parcel: &mut Parcel<'_>, event: &Outgoing<'_>, gap: &Gap) {
         let data = serde_json::to_string(gap).unwrap_or_else(|_| "null".to_owned());
         let properties = properties(event, GAP, gap.message_id());
         if let Some(SpectaclesConfig { exchange, encoding }) = &self.spectacles
             && let Ok(body) = codec::encode(&data, *encoding)
         {
-            let message = Message {
-                exchange: exchange.clone().into(),
+            parcel.messages.push(Message {
+                exchange: exchange.clone(),
                 routing_key: GAP.to_owned(),
                 properties: properties
                     .clone()
                     .with_content_type(encoding.content_type().into()),
                 body,
-            };
-            self.send(pending, message).await?;
+            });
         }
-        let message = Message {
-            exchange: EVENTS_EXCHANGE.into(),
+        parcel.messages.push(Message {
+            exchange: EVENTS_EXCHANGE.to_owned(),
             routing_key: GAP.to_owned(),
             properties,
             body: enriched(GAP, event.sequence, &data, None),
-        };
-        self.send(pending, message).await
+        });
     }
 
-    async fn send_event(
-        &mut self,
-        pending: &mut Vec<(Message, PublisherConfirm)>,
-        event: &Outgoing<'_>,
-    ) -> Result<(), PublishError> {
+    fn add_event<'a>(&mut self, parcel: &mut Parcel<'a>, event: &Outgoing<'a>) {
         if let Some(reason) = &event.unpublishable {
             metrics::dead_letter("unpublishable");
             tracing::warn!(
@@ -149,19 +177,18 @@ impl Outlet {
                 reason,
                 "event can't be published"
             );
-            return self.dead_letter(reason, event.payload).await;
+            parcel.dead_letters.push((reason.clone(), event.payload));
+            return;
         }
         if self
             .filter
             .as_ref()
             .is_some_and(|names| !names.contains(event.name.as_ref()))
         {
-            return Ok(());
+            return;
         }
         self.counters.count(event.shard, &event.name);
-        if let Some(message) = self.spectacles_message(event).await? {
-            self.send(pending, message).await?;
-        }
+        self.add_spectacles(parcel, event);
         let mut body = enriched(
             &event.name,
             event.sequence,
@@ -173,15 +200,11 @@ impl Outlet {
             body = enriched(&event.name, event.sequence, event.data, None);
         }
         if body.len() > MAX_BODY {
-            metrics::dead_letter("too_large");
-            let reason = format!(
-                "event of {} bytes is larger than a message may be",
-                body.len()
-            );
-            return self.dead_letter(&reason, event.payload).await;
+            parcel.add_too_large(event, body.len());
+            return;
         }
-        let message = Message {
-            exchange: EVENTS_EXCHANGE.into(),
+        parcel.messages.push(Message {
+            exchange: EVENTS_EXCHANGE.to_owned(),
             routing_key: event.name.clone().into_owned(),
             properties: properties(
                 event,
@@ -189,99 +212,70 @@ impl Outlet {
                 message_id(event.session, event.sequence),
             ),
             body,
-        };
-        self.send(pending, message).await
+        });
     }
 
-    async fn spectacles_message(
-        &self,
-        event: &Outgoing<'_>,
-    ) -> Result<Option<Message>, PublishError> {
+    fn add_spectacles<'a>(&self, parcel: &mut Parcel<'a>, event: &Outgoing<'a>) {
         let Some(spectacles) = &self.spectacles else {
-            return Ok(None);
+            return;
         };
         let body = match codec::encode(event.data, spectacles.encoding) {
             Ok(body) if body.len() <= MAX_BODY => body,
-            Ok(body) => {
-                metrics::dead_letter("too_large");
-                let reason = format!(
-                    "event of {} bytes is larger than a message may be",
-                    body.len()
-                );
-                self.dead_letter(&reason, event.payload).await?;
-                return Ok(None);
-            }
+            Ok(body) => return parcel.add_too_large(event, body.len()),
             Err(error) => {
                 metrics::dead_letter("encoding");
-                self.dead_letter(&format!("can't be encoded: {error}"), event.payload)
-                    .await?;
-                return Ok(None);
+                let reason = format!("can't be encoded: {error}");
+                parcel.dead_letters.push((reason, event.payload));
+                return;
             }
         };
         let id = message_id(event.session, event.sequence);
         let content_type = spectacles.encoding.content_type();
-        Ok(Some(Message {
-            exchange: spectacles.exchange.clone().into(),
+        parcel.messages.push(Message {
+            exchange: spectacles.exchange.clone(),
             routing_key: event.name.clone().into_owned(),
             properties: properties(event, &event.name, id).with_content_type(content_type.into()),
             body,
-        }))
+        });
     }
 
-    async fn send(
-        &self,
-        pending: &mut Vec<(Message, PublisherConfirm)>,
-        message: Message,
-    ) -> Result<(), PublishError> {
-        let confirm = self.hand_over(&message).await?;
-        pending.push((message, confirm));
-        Ok(())
-    }
-
-    async fn hand_over(&self, message: &Message) -> Result<PublisherConfirm, PublishError> {
-        let properties = message.properties.clone();
-        self.publisher
-            .send(
-                &message.exchange,
-                &message.routing_key,
-                false,
-                properties,
-                &message.body,
-            )
-            .await
-    }
-
-    /// Awaits the confirms. What the broker refuses (a full queue with `reject-publish`, say) is published again, in
-    /// order, until it is taken: a consumer's limit holds the partition up rather than losing events.
-    async fn settle(
-        &self,
-        mut pending: Vec<(Message, PublisherConfirm)>,
-    ) -> Result<(), PublishError> {
+    /// Sends messages in order until each is confirmed. A consumer's limit with `reject-publish` holds the partition up rather than
+    /// losing events.
+    async fn send(&self, messages: &[Message]) -> Result<(), PublishError> {
         let mut backoff = Backoff::default();
-        loop {
-            let mut refused = Vec::new();
-            for (message, confirm) in pending {
-                match Publisher::confirmed(confirm).await {
-                    Ok(()) => {}
-                    Err(PublishError::Nacked) => refused.push(message),
+        let mut sending = Sending::new(messages.len());
+        while !sending.next().is_empty() {
+            let confirms = self.publisher.send_all(&messages[sending.next()]).await?;
+            let mut taken = Vec::with_capacity(confirms.len());
+            for confirm in confirms {
+                taken.push(match Publisher::confirmed(confirm).await {
+                    Ok(()) => true,
+                    Err(PublishError::Nacked) => false,
                     Err(error) => return Err(error),
-                }
+                });
             }
-            if refused.is_empty() {
-                return Ok(());
-            }
-            let delay = backoff.next_delay();
-            tracing::warn!(
-                messages = refused.len(),
-                retry_in_ms = delay.as_millis(),
-                "rabbitmq refused messages"
-            );
-            tokio::time::sleep(delay).await;
-            pending = Vec::with_capacity(refused.len());
-            for message in refused {
-                self.send(&mut pending, message).await?;
+            sending.answered(&taken);
+            let refused = taken.iter().filter(|taken| !**taken).count();
+            if refused > 0 {
+                metrics::refused(refused);
+                let delay = backoff.next_delay();
+                tracing::warn!(
+                    messages = refused,
+                    retry_in_ms = delay.as_millis(),
+                    "rabbitmq refused messages: a queue is full, say; from the first of them on all are sent again"
+                );
+                tokio::time::sleep(delay).await;
             }
         }
+        Ok(())
+    }
+}
+
+impl<'a> Parcel<'a> {
+    fn add_too_large(&mut self, event: &Outgoing<'a>, bytes: usize) {
+        metrics::dead_letter("too_large");
+        let reason = format!("event of {bytes} bytes is larger than a message may be");
+        self.dead_letters.push((reason, event.payload));
     }
 }
 

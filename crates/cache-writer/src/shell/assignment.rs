@@ -11,15 +11,15 @@ use crate::{core::balance::surplus, metrics};
 /// How often the shares are looked at. A hand-over costs a partition some milliseconds; a new replica can wait this long.
 const INTERVAL: Duration = Duration::from_secs(3);
 
-/// One seat for each partition.
+/// Where each partition stands.
 #[derive(Debug)]
-pub(super) struct Seats {
-    seats: Vec<watch::Sender<Seat>>,
+pub(super) struct Assignments {
+    partitions: Vec<watch::Sender<Assignment>>,
 }
 
 /// Where a partition's task stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Seat {
+pub(super) enum Assignment {
     /// Subscribed, but another process is served, or there was nothing to serve.
     Waiting,
     /// Served.
@@ -28,31 +28,38 @@ pub(super) enum Seat {
     Leaving,
 }
 
-impl Seats {
+impl Assignments {
     pub(super) fn new(partitions: u32) -> Self {
         Self {
-            seats: (0..partitions)
-                .map(|_| watch::Sender::new(Seat::Waiting))
+            partitions: (0..partitions)
+                .map(|_| watch::Sender::new(Assignment::Waiting))
                 .collect(),
         }
     }
 
-    /// The partition's task says where it stands.
-    pub(super) fn set(&self, partition: u32, seat: Seat) {
-        if let Some(sender) = self.seats.get(partition as usize) {
-            sender.send_replace(seat);
+    /// The partition's task says where it stands. Whoever is asked to let go stays so while it is served.
+    pub(super) fn set(&self, partition: u32, assignment: Assignment) {
+        if let Some(sender) = self.partitions.get(partition as usize) {
+            sender.send_if_modified(|now| {
+                let stays = *now == Assignment::Leaving && assignment == Assignment::Active;
+                let changes = *now != assignment && !stays;
+                if changes {
+                    *now = assignment;
+                }
+                changes
+            });
         }
         metrics::partitions_active(self.active().count());
     }
 
     /// Resolves when the partition's task is asked to let go.
     pub(super) async fn leaving(&self, partition: u32) {
-        match self.seats.get(partition as usize) {
+        match self.partitions.get(partition as usize) {
             // The sender lives as long as `self`, so waiting can't fail.
             Some(sender) => drop(
                 sender
                     .subscribe()
-                    .wait_for(|seat| *seat == Seat::Leaving)
+                    .wait_for(|assignment| *assignment == Assignment::Leaving)
                     .await,
             ),
             None => std::future::pending().await,
@@ -68,7 +75,7 @@ impl Seats {
                 continue;
             };
             metrics::queue_lag(lag);
-            let surplus = surplus(self.active().count(), self.seats.len(), writers);
+            let surplus = surplus(self.active().count(), self.partitions.len(), writers);
             if surplus > 0 {
                 tracing::info!(
                     partitions = surplus,
@@ -77,15 +84,15 @@ impl Seats {
                 );
             }
             for partition in self.active().take(surplus).collect::<Vec<_>>() {
-                self.set(partition, Seat::Leaving);
+                self.set(partition, Assignment::Leaving);
             }
         }
     }
 
     fn active(&self) -> impl Iterator<Item = u32> {
         (0_u32..)
-            .zip(&self.seats)
-            .filter(|(_, seat)| *seat.borrow() == Seat::Active)
+            .zip(&self.partitions)
+            .filter(|(_, assignment)| *assignment.borrow() == Assignment::Active)
             .map(|(number, _)| number)
     }
 }

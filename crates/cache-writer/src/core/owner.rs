@@ -1,0 +1,422 @@
+//! The protocol of a partition's owner: what P1 to P4 rest on, without the I/O.
+//!
+//! [`Owner::next_action`] says what to do; the shell does it and reports how it went. For the events in hand:
+//!
+//! 1. **Claim** the partition on Redis: put a new token into its epoch, and read in the same transaction what is applied
+//!    and the journal. Once for every connection to Redis, so that what an earlier connection still has under way is
+//!    refused, whoever's it is.
+//! 2. **Judge** each event by its sequence: new; applied and in the journal, so perhaps not published; or applied and
+//!    published, so to be dropped. What the journal has is **published** again with the `old` it had.
+//! 3. For each batch of what is new: **purge**, **read**, **commit** (entities, applied sequences and journal in one
+//!    transaction), **publish** and await the confirms.
+//! 4. **Acknowledge** deliveries whose events are all done.
+//!
+//! If Redis fails, the outcome of what was under way is not known: the next claim tells, and the events that are not done
+//! are judged again. If publishing fails, the channel is dead, and with it the right to the partition: the owner ends.
+//!
+//! **Invariant:** the journal is replaced only when all that it held is confirmed, so "applied and not in the journal" implies
+//! "published". Redelivered events come in the order in which they came first, so those that are applied precede those that
+//! are new, and are done before the first commit. A crash between any two steps therefore loses nothing.
+//!
+//! One batch is under way at a time, since the journal has one place.
+
+mod action;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::VecDeque, sync::Arc};
+
+use dispatch_proto::notice::Gap;
+
+pub use action::{Action, Claim, Commit, EventId, Finding, Loaded, Publication, Reason};
+
+use super::{
+    applied::{Applied, Verdict},
+    journal::{Journal, JournalError, JournalWriter},
+};
+
+/// The most events of one transaction: what bounds the journal, and the time that Redis is held up.
+pub const MAX_BATCH: usize = 1_000;
+
+/// The owner of a partition, from its first delivery until it lets go.
+#[derive(Debug)]
+pub struct Owner {
+    nonce: String,
+    /// Connections that a claim was made on, or tried.
+    connections: u64,
+    /// Whether a claim has succeeded, on whichever connection.
+    held: bool,
+    /// Whether the present connection is the one that claimed.
+    claimed: bool,
+    batches: u64,
+    /// The batch whose commit was sent, while its outcome is not known.
+    attempted: Option<String>,
+    applied: Arc<Applied>,
+    confirmed: Option<Arc<Applied>>,
+    /// The journal on Redis as far as its events are not known to be confirmed.
+    journal: Journal,
+    /// Whether Redis may lack applied sequences that are known here.
+    rewrite: bool,
+    events: Vec<EventId>,
+    done: Vec<bool>,
+    /// All events before it are done.
+    front: usize,
+    /// For each delivery the end of its events.
+    ends: Vec<usize>,
+    acknowledged: usize,
+    unreadable: Option<String>,
+    new: VecDeque<New>,
+    step: Step,
+    end: Option<Reason>,
+    findings: Vec<Finding>,
+}
+
+/// An event that is not applied yet.
+#[derive(Debug)]
+struct New {
+    event: usize,
+    gap: Option<Gap>,
+}
+
+/// What is to be done with the events in hand, or under way.
+#[derive(Debug, Default)]
+enum Step {
+    #[default]
+    Judge,
+    Replay(Vec<Publication>),
+    Purge,
+    Read(Vec<New>),
+    Commit(Batch),
+    Publish(Batch),
+    /// Under way, of the batch of this id, or from the journal that was found.
+    Publishing(Vec<usize>, Option<String>),
+}
+
+/// A batch that is planned.
+#[derive(Debug)]
+struct Batch {
+    id: String,
+    applied: Arc<Applied>,
+    commit: Commit,
+    publications: Vec<Publication>,
+}
+
+impl Owner {
+    /// An owner that has claimed nothing yet. `nonce` is what no other owner has. `known` is what this process knows to be applied
+    /// and published, if it has owned the partition before: it may be more than Redis knows.
+    #[must_use]
+    pub fn new(nonce: String, known: Option<Arc<Applied>>) -> Self {
+        Self {
+            nonce,
+            connections: 0,
+            held: false,
+            claimed: false,
+            batches: 0,
+            attempted: None,
+            applied: known.unwrap_or_default(),
+            confirmed: None,
+            journal: Journal::default(),
+            rewrite: false,
+            events: Vec::new(),
+            done: Vec::new(),
+            front: 0,
+            ends: Vec::new(),
+            acknowledged: 0,
+            unreadable: None,
+            new: VecDeque::new(),
+            step: Step::Judge,
+            end: None,
+            findings: Vec::new(),
+        }
+    }
+
+    /// What is applied and published for certain; none before the first batch of this owner.
+    #[must_use]
+    pub fn confirmed(&self) -> Option<&Arc<Applied>> {
+        self.confirmed.as_ref()
+    }
+
+    /// What has happened since this was asked last.
+    pub fn findings(&mut self) -> Vec<Finding> {
+        std::mem::take(&mut self.findings)
+    }
+
+    /// Whether the journal can be deleted: everything in it is confirmed.
+    #[must_use]
+    pub fn may_retire(&self) -> bool {
+        self.claimed && self.journal.is_empty() && self.front == self.events.len()
+    }
+
+    /// Deliveries have come, each with so many events; only when [`Action::Await`] asks for them. `unreadable` says why one more
+    /// behind them can't be read, if there is one.
+    pub fn delivered(&mut self, deliveries: Vec<Vec<EventId>>, unreadable: Option<String>) {
+        self.events.clear();
+        self.ends.clear();
+        for events in deliveries {
+            self.events.extend(events);
+            self.ends.push(self.events.len());
+        }
+        self.done = vec![false; self.events.len()];
+        self.front = 0;
+        self.acknowledged = 0;
+        self.unreadable = unreadable;
+        self.step = Step::Judge;
+    }
+
+    /// The claim has succeeded.
+    pub fn claimed(&mut self, loaded: &Loaded) {
+        match decode(loaded) {
+            Ok((applied, journal)) => self.reconcile(applied, journal),
+            Err(error) => self.end = Some(Reason::Unreadable(error)),
+        }
+        self.held = true;
+        self.claimed = true;
+        self.step = Step::Judge;
+    }
+
+    /// What the first `batch` of the events of [`Action::Purge`] need purged is purged.
+    pub fn purged(&mut self, batch: usize) {
+        let batch = batch.max(1).min(self.new.len());
+        self.step = Step::Read(self.new.drain(..batch).collect());
+    }
+
+    /// The batch is planned: the state before each of its events.
+    pub fn planned(&mut self, old: Vec<Option<String>>) {
+        if let Step::Read(events) = std::mem::take(&mut self.step) {
+            self.step = Step::Commit(self.batch(events, old));
+        }
+    }
+
+    /// The batch is applied.
+    pub fn committed(&mut self) {
+        if let Step::Commit(batch) = std::mem::take(&mut self.step) {
+            self.applied = batch.applied.clone();
+            self.rewrite = false;
+            self.attempted = None;
+            self.step = Step::Publish(batch);
+        }
+    }
+
+    /// What was to be published is confirmed.
+    pub fn published(&mut self) {
+        let Step::Publishing(events, batch) = std::mem::take(&mut self.step) else {
+            return;
+        };
+        if let Some(id) = batch {
+            self.journal = Journal::confirmed(id);
+            self.confirmed = Some(self.applied.clone());
+        }
+        for event in events {
+            self.done[event] = true;
+        }
+        self.advance();
+        self.step = Step::Purge;
+    }
+
+    /// Redis has failed: no answer in time, a lost connection, a write that it does not take for now.
+    pub fn timed_out(&mut self) {
+        self.claimed = false;
+        self.step = Step::Judge;
+    }
+
+    /// Another process has claimed the partition.
+    pub fn refused(&mut self) {
+        self.end = Some(Reason::Fenced);
+    }
+
+    /// What was to be published is not confirmed, and can't be any more.
+    pub fn unpublished(&mut self) {
+        self.end = Some(Reason::Unpublished);
+    }
+
+    /// What to do next. To be asked once for each report.
+    #[must_use]
+    pub fn next_action(&mut self) -> Action {
+        loop {
+            if let Some(reason) = &self.end {
+                return Action::GiveUp(reason.clone());
+            }
+            if let Some(deliveries) = self.acknowledge() {
+                return Action::Acknowledge(deliveries);
+            }
+            if self.front == self.events.len() {
+                match self.unreadable.take() {
+                    Some(what) => self.end = Some(Reason::Unreadable(what)),
+                    None => return Action::Await,
+                }
+            } else if !self.claimed {
+                return Action::Claim(self.claim());
+            } else if let Some(action) = self.step() {
+                return action;
+            }
+        }
+    }
+
+    fn claim(&mut self) -> Claim {
+        self.connections += 1;
+        Claim {
+            token: format!("{}:{}", self.nonce, self.connections),
+            holder: self.held.then(|| format!("{}:", self.nonce)),
+        }
+    }
+
+    /// The step that is due; none if it needs nobody else.
+    fn step(&mut self) -> Option<Action> {
+        match std::mem::take(&mut self.step) {
+            Step::Judge => {
+                let replays = self.judge();
+                self.step = match replays.is_empty() {
+                    true => Step::Purge,
+                    false => Step::Replay(replays),
+                };
+                None
+            }
+            Step::Replay(publications) => Some(self.publish(publications, None)),
+            Step::Purge => {
+                let candidates = self.new.iter().take(MAX_BATCH);
+                let action = Action::Purge(candidates.map(|new| new.event).collect());
+                self.step = Step::Purge;
+                Some(action)
+            }
+            Step::Read(events) => {
+                self.step = Step::Read(events);
+                Some(Action::Read)
+            }
+            Step::Commit(mut batch) => {
+                let commit = std::mem::take(&mut batch.commit);
+                self.attempted = Some(batch.id.clone());
+                self.step = Step::Commit(batch);
+                Some(Action::Commit(commit))
+            }
+            Step::Publish(batch) => Some(self.publish(batch.publications, Some(batch.id))),
+            // Its end is awaited: asked too early.
+            Step::Publishing(events, batch) => {
+                self.step = Step::Publishing(events, batch);
+                Some(Action::Await)
+            }
+        }
+    }
+
+    fn publish(&mut self, publications: Vec<Publication>, batch: Option<String>) -> Action {
+        let events = publications.iter().map(|publication| publication.event);
+        self.step = Step::Publishing(events.collect(), batch);
+        Action::Publish(publications)
+    }
+
+    /// Tells new events from applied ones; returns those that are to be published again.
+    fn judge(&mut self) -> Vec<Publication> {
+        self.new.clear();
+        let (mut replays, mut duplicates) = (Vec::new(), 0);
+        let mut ahead = Applied::clone(&self.applied);
+        for (at, event) in self.events.iter().enumerate() {
+            if self.done[at] {
+                continue;
+            }
+            let (shard, session, sequence) = (event.shard, &*event.session, event.sequence);
+            match ahead.judge(shard, session, sequence) {
+                Verdict::New(gap) => {
+                    ahead.advance(shard, session, sequence);
+                    self.new.push_back(New { event: at, gap });
+                }
+                Verdict::Applied => match self.journal.take(session, sequence) {
+                    Some(journaled) => replays.push(Publication {
+                        event: at,
+                        old: journaled.old,
+                        gap: journaled.gap,
+                    }),
+                    None => {
+                        self.done[at] = true;
+                        duplicates += 1;
+                    }
+                },
+            }
+        }
+        self.find(duplicates, Finding::Duplicates);
+        self.find(replays.len(), Finding::Replays);
+        self.advance();
+        replays
+    }
+
+    fn find(&mut self, count: usize, finding: fn(usize) -> Finding) {
+        if count > 0 {
+            self.findings.push(finding(count));
+        }
+    }
+
+    fn batch(&mut self, events: Vec<New>, old: Vec<Option<String>>) -> Batch {
+        let mut journal = JournalWriter::default();
+        let mut applied = Applied::clone(&self.applied);
+        let mut shards = Vec::new();
+        let mut publications = Vec::with_capacity(events.len());
+        for (New { event, gap }, old) in events.into_iter().zip(old) {
+            let id = &self.events[event];
+            journal.push(&id.session, id.sequence, old.as_deref(), gap.as_ref());
+            applied.advance(id.shard, &id.session, id.sequence);
+            shards.push(id.shard);
+            publications.push(Publication { event, old, gap });
+        }
+        if self.rewrite {
+            shards.extend(applied.shards());
+        }
+        shards.sort_unstable();
+        shards.dedup();
+        let texts = shards
+            .into_iter()
+            .map(|shard| (shard, applied.encode(shard)));
+        self.batches += 1;
+        let id = format!("{}/{}", self.nonce, self.batches);
+        Batch {
+            commit: Commit {
+                applied: texts.collect(),
+                journal: journal.finish(&id),
+            },
+            id,
+            applied: Arc::new(applied),
+            publications,
+        }
+    }
+
+    /// Takes in what Redis says. What is known here beyond that was applied once, and lost with newer data: a fail-over to a replica
+    /// that lagged, say.
+    fn reconcile(&mut self, mut stored: Applied, journal: Journal) {
+        let lost = self.applied.ahead_of(&stored);
+        stored.merge(&self.applied, &lost);
+        self.applied = Arc::new(stored);
+        // The same journal as before is kept as it is here: what was published from it since is not to be published again. So it
+        // is if Redis came back with an older one, whose events are confirmed.
+        let attempted = self.attempted.take();
+        let is_attempted = attempted.is_some() && journal.batch() == attempted.as_deref();
+        let is_same = journal.batch() == self.journal.batch() || !lost.is_empty();
+        if !self.held || is_attempted || !is_same {
+            self.journal = journal;
+        }
+        if !lost.is_empty() {
+            self.rewrite = true;
+            self.findings.push(Finding::RolledBack(lost));
+        }
+    }
+
+    fn advance(&mut self) {
+        let done = self.done[self.front..].iter().take_while(|done| **done);
+        self.front += done.count();
+    }
+
+    fn acknowledge(&mut self) -> Option<usize> {
+        let deliveries = self.ends.partition_point(|end| *end <= self.front);
+        let more = deliveries > self.acknowledged;
+        self.acknowledged = deliveries;
+        more.then_some(deliveries)
+    }
+}
+
+fn decode(loaded: &Loaded) -> Result<(Applied, Journal), String> {
+    let mut applied = Applied::default();
+    for (shard, text) in &loaded.applied {
+        applied.decode(*shard, text).map_err(|error| {
+            format!("what redis holds of applied events of shard {shard} is unreadable: {error}")
+        })?;
+    }
+    let journal = loaded.journal.as_deref().map(Journal::decode).transpose();
+    let journal = journal.map_err(|error: JournalError| error.to_string())?;
+    Ok((applied, journal.unwrap_or_default()))
+}

@@ -1,0 +1,101 @@
+//! What an owner asks for, and what it is told.
+
+use std::sync::Arc;
+
+use dispatch_proto::notice::Gap;
+use thiserror::Error;
+
+/// What identifies an event.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EventId {
+    /// The shard.
+    pub shard: u32,
+    /// The session.
+    pub session: Arc<str>,
+    /// Its sequence in the session.
+    pub sequence: u64,
+}
+
+/// What to do next. Events are named by their place among those of [`super::Owner::delivered`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// Nothing, until there are deliveries.
+    Await,
+    /// Claim the partition on a new connection to Redis; then [`super::Owner::claimed`].
+    Claim(Claim),
+    /// Choose how many of these events make a batch and purge what they need purged; then [`super::Owner::purged`].
+    Purge(Vec<usize>),
+    /// Read what the batch needs and plan it; then [`super::Owner::planned`].
+    Read,
+    /// Apply the batch; then [`super::Owner::committed`].
+    Commit(Commit),
+    /// Publish these in order, and await the confirms; then [`super::Owner::published`].
+    Publish(Vec<Publication>),
+    /// Acknowledge so many of the deliveries, from the first on.
+    Acknowledge(usize),
+    /// Let go of the partition without acknowledging anything more.
+    GiveUp(Reason),
+}
+
+/// A compare-and-set of the partition's epoch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The new epoch: never used before, also after Redis has lost its data.
+    pub token: String,
+    /// What the epoch must begin with, unless Redis has lost it; none if whoever held the partition is to lose it.
+    pub holder: Option<String>,
+}
+
+/// The bookkeeping of a batch, to be written in the transaction that applies it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Commit {
+    /// For each shard what is applied with this batch.
+    pub applied: Vec<(u32, String)>,
+    /// What replaces the journal.
+    pub journal: String,
+}
+
+/// An event to be published, with what is published beside its payload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Publication {
+    /// The event.
+    pub event: usize,
+    /// JSON text of the state before it.
+    pub old: Option<String>,
+    /// The gap before it.
+    pub gap: Option<Gap>,
+}
+
+/// What a claim finds.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Loaded {
+    /// For each shard what is applied.
+    pub applied: Vec<(u32, String)>,
+    /// The journal.
+    pub journal: Option<String>,
+}
+
+/// Why an owner lets go of its partition.
+#[derive(Clone, Debug, Error, PartialEq, Eq)]
+pub enum Reason {
+    /// Another process has claimed the partition.
+    #[error("another writer has taken the partition over")]
+    Fenced,
+    /// The channel has failed, so the right to publish is gone too.
+    #[error("cannot publish")]
+    Unpublished,
+    /// What is there can't be read, and is not to be lost: a process of a newer version can.
+    #[error("{0}")]
+    Unreadable(String),
+}
+
+/// Something that happened within, worth a log line or a metric.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finding {
+    /// Events that were applied and published before.
+    Duplicates(usize),
+    /// Events that are published again from the journal.
+    Replays(usize),
+    /// Redis came back with less than was applied to it, of these shards.
+    RolledBack(Vec<u32>),
+}

@@ -1,0 +1,202 @@
+use super::*;
+use crate::core::journal::JournalWriter;
+
+fn event(sequence: u64) -> EventId {
+    EventId {
+        shard: 0,
+        session: "s".into(),
+        sequence,
+    }
+}
+
+fn owner() -> Owner {
+    Owner::new("nonce".into(), None)
+}
+
+/// What a predecessor leaves that has applied up to `last`, of which these are in the journal.
+fn left(last: u64, journaled: &[u64]) -> Loaded {
+    let mut journal = JournalWriter::default();
+    for sequence in journaled {
+        journal.push("s", *sequence, Some("{}"), None);
+    }
+    Loaded {
+        applied: vec![(0, format!(r#"[["s",{last}]]"#))],
+        journal: Some(journal.finish("other/1")),
+    }
+}
+
+fn published(action: Action) -> Vec<usize> {
+    let Action::Publish(publications) = action else {
+        panic!("{action:?}")
+    };
+    publications.iter().map(|one| one.event).collect()
+}
+
+#[test]
+fn a_batch_is_acknowledged_last() {
+    let mut owner = owner();
+    assert_eq!(owner.next_action(), Action::Await);
+    owner.delivered(vec![vec![event(1)], vec![event(2), event(3)]], None);
+    let claim = Claim {
+        token: "nonce:1".into(),
+        holder: None,
+    };
+    assert_eq!(owner.next_action(), Action::Claim(claim));
+    owner.claimed(&Loaded::default());
+    assert_eq!(owner.next_action(), Action::Purge(vec![0, 1, 2]));
+    // The plan has cut the batch short.
+    owner.purged(2);
+    assert_eq!(owner.next_action(), Action::Read);
+    owner.planned(vec![None, Some("1".into())]);
+    let Action::Commit(commit) = owner.next_action() else {
+        panic!("not a commit")
+    };
+    assert_eq!(commit.applied, [(0, r#"[["s",2]]"#.into())]);
+    owner.committed();
+    assert_eq!(published(owner.next_action()), [0, 1]);
+    assert!(owner.confirmed().is_none());
+    owner.published();
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+    assert_eq!(owner.next_action(), Action::Purge(vec![2]));
+    owner.purged(1);
+    assert_eq!(owner.next_action(), Action::Read);
+    assert!(!owner.may_retire());
+    owner.planned(vec![None]);
+    assert!(matches!(owner.next_action(), Action::Commit(_)));
+    owner.committed();
+    assert_eq!(published(owner.next_action()), [2]);
+    owner.published();
+    assert_eq!(owner.next_action(), Action::Acknowledge(2));
+    assert_eq!(owner.next_action(), Action::Await);
+    assert!(owner.may_retire() && owner.confirmed().is_some());
+}
+
+#[test]
+fn every_connection_has_a_token_of_its_own() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![event(1)]], None);
+    let mut tokens = Vec::new();
+    for holder in [None, None, Some("nonce:".to_owned())] {
+        let Action::Claim(claim) = owner.next_action() else {
+            panic!("no claim")
+        };
+        assert_eq!(claim.holder, holder);
+        tokens.push(claim.token);
+        if tokens.len() == 2 {
+            owner.claimed(&Loaded::default());
+            assert_eq!(owner.next_action(), Action::Purge(vec![0]));
+        }
+        owner.timed_out();
+    }
+    tokens.dedup();
+    assert_eq!(tokens.len(), 3);
+}
+
+/// Redis can be read and claimed, but takes no commits: the journal that was found is published once.
+#[test]
+fn a_journal_is_published_once_however_often_it_is_found() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![event(7), event(8), event(9)]], None);
+    for round in 0..4 {
+        assert!(matches!(owner.next_action(), Action::Claim(_)));
+        owner.claimed(&left(8, &[7, 8]));
+        if round == 0 {
+            assert_eq!(published(owner.next_action()), [0, 1]);
+            owner.published();
+        }
+        assert_eq!(owner.next_action(), Action::Purge(vec![2]));
+        owner.timed_out();
+    }
+    // Nor if the same events are delivered again, in a frame that came twice.
+    owner.delivered(vec![vec![event(8)]], None);
+    assert!(matches!(owner.next_action(), Action::Claim(_)));
+    owner.claimed(&left(8, &[7, 8]));
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+    assert_eq!(
+        owner.findings(),
+        [Finding::Replays(2), Finding::Duplicates(1)]
+    );
+}
+
+/// The outcome of a commit is not known: what Redis holds tells.
+#[test]
+fn a_batch_that_was_applied_unnoticed_is_published_from_its_journal() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![event(1)]], None);
+    let _ = owner.next_action();
+    owner.claimed(&Loaded::default());
+    let _ = owner.next_action();
+    owner.purged(1);
+    let _ = owner.next_action();
+    owner.planned(vec![Some("1".into())]);
+    let Action::Commit(commit) = owner.next_action() else {
+        panic!("not a commit")
+    };
+    owner.timed_out();
+    assert!(matches!(owner.next_action(), Action::Claim(_)));
+    owner.claimed(&Loaded {
+        applied: commit.applied,
+        journal: Some(commit.journal),
+    });
+    let Action::Publish(publications) = owner.next_action() else {
+        panic!("not published")
+    };
+    assert_eq!(publications[0].old.as_deref(), Some("1"));
+    owner.published();
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+}
+
+#[test]
+fn an_unreadable_delivery_is_left_behind_what_can_be_done() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![], vec![event(1)]], Some("version 9".into()));
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+    let _ = owner.next_action();
+    owner.claimed(&left(1, &[]));
+    assert_eq!(owner.next_action(), Action::Acknowledge(2));
+    let unreadable = Action::GiveUp(Reason::Unreadable("version 9".into()));
+    assert_eq!(owner.next_action(), unreadable);
+    assert_eq!(owner.next_action(), unreadable);
+}
+
+#[test]
+fn what_redis_holds_of_a_newer_version_is_not_touched() {
+    let newer = [
+        Loaded {
+            journal: Some(r#"{"version":9}"#.into()),
+            ..Loaded::default()
+        },
+        Loaded {
+            applied: vec![(0, "v9".into())],
+            journal: None,
+        },
+    ];
+    for loaded in newer {
+        let mut owner = owner();
+        owner.delivered(vec![vec![event(1)]], None);
+        let _ = owner.next_action();
+        owner.claimed(&loaded);
+        let next = owner.next_action();
+        assert!(
+            matches!(next, Action::GiveUp(Reason::Unreadable(_))),
+            "{next:?}"
+        );
+        assert!(!owner.may_retire());
+    }
+}
+
+#[test]
+fn fenced_and_unpublished_owners_let_go() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![event(1)]], None);
+    let _ = owner.next_action();
+    owner.refused();
+    assert_eq!(owner.next_action(), Action::GiveUp(Reason::Fenced));
+    let mut owner = self::owner();
+    owner.delivered(vec![vec![event(1)]], None);
+    let _ = owner.next_action();
+    owner.claimed(&left(1, &[1]));
+    let _ = owner.next_action();
+    owner.unpublished();
+    assert_eq!(owner.next_action(), Action::GiveUp(Reason::Unpublished));
+}

@@ -1,0 +1,131 @@
+//! From deliveries to events.
+
+use std::{borrow::Cow, sync::Arc};
+
+use dispatch_proto::{
+    event::Dispatch,
+    frame::{Frame, FrameError},
+    notice::Gap,
+};
+use dispatch_service::amqp::PublishError;
+use lapin::message::Delivery;
+
+use super::publish::{EventPublisher, Outgoing};
+use crate::{
+    core::{event::Event, owner::EventId},
+    metrics,
+};
+
+/// An event of a frame.
+pub(super) struct Incoming<'a> {
+    pub(super) id: EventId,
+    total: u32,
+    received_us: u64,
+    payload: &'a [u8],
+    dispatch: Result<Dispatch<'a>, String>,
+}
+
+/// What deliveries hold.
+#[derive(Default)]
+pub(super) struct Contents<'a> {
+    pub(super) events: Vec<Incoming<'a>>,
+    /// For each delivery its events.
+    pub(super) frames: Vec<Vec<EventId>>,
+    /// Why the delivery behind those can't be read by this process, but by another perhaps.
+    pub(super) unreadable: Option<String>,
+}
+
+impl<'a> Contents<'a> {
+    /// Decodes deliveries. What is no frame at all goes to the dead letters; at a frame of an unknown version reading ends.
+    pub(super) async fn decode(
+        deliveries: &'a [Delivery],
+        publisher: &mut EventPublisher,
+    ) -> Result<Self, PublishError> {
+        let mut contents = Self::default();
+        for delivery in deliveries {
+            metrics::frame();
+            match Frame::decode(&delivery.data) {
+                Ok(frame) => contents.add(frame),
+                Err(error @ FrameError::UnknownVersion(_)) => {
+                    contents.unreadable = Some(error.to_string());
+                    break;
+                }
+                Err(error) => {
+                    tracing::error!(%error, "delivery is not a frame of raw events");
+                    metrics::dead_letter("frame");
+                    let reason = error.to_string();
+                    publisher.dead_letter(&reason, &delivery.data).await?;
+                    contents.frames.push(Vec::new());
+                }
+            }
+        }
+        Ok(contents)
+    }
+
+    fn add(&mut self, frame: Frame<'a>) {
+        let session: Arc<str> = frame.session.into();
+        let mut ids = Vec::with_capacity(frame.events.len());
+        for event in frame.events {
+            let id = EventId {
+                shard: frame.shard,
+                session: session.clone(),
+                sequence: event.sequence,
+            };
+            ids.push(id.clone());
+            self.events.push(Incoming {
+                id,
+                total: frame.total,
+                received_us: event.received_us,
+                payload: event.payload,
+                dispatch: Dispatch::parse(event.payload).map_err(|error| error.to_string()),
+            });
+        }
+        self.frames.push(ids);
+    }
+}
+
+impl Incoming<'_> {
+    /// The event's name; empty if the payload is no dispatch.
+    pub(super) fn name(&self) -> &str {
+        let dispatch = self.dispatch.as_ref();
+        dispatch.map_or("", |dispatch| dispatch.name.as_ref())
+    }
+
+    /// The event as the core sees it. One that can't be published keeps its place with a name that no rule knows.
+    pub(super) fn view(&self) -> Event<'_> {
+        let EventId {
+            shard,
+            session,
+            sequence,
+        } = &self.id;
+        Event::new(
+            session,
+            *sequence,
+            (*shard, self.total),
+            self.name(),
+            self.data(),
+        )
+        .received(self.received_us)
+    }
+
+    /// The event as it is published.
+    pub(super) fn outgoing<'o>(&'o self, old: Option<&'o str>, gap: Option<Gap>) -> Outgoing<'o> {
+        Outgoing {
+            shard: self.id.shard,
+            session: &self.id.session,
+            sequence: self.id.sequence,
+            received_us: self.received_us,
+            name: Cow::Borrowed(self.name()),
+            data: self.data(),
+            old: old.map(Cow::Borrowed),
+            gap,
+            unpublishable: self.dispatch.as_ref().err().cloned(),
+            payload: self.payload,
+        }
+    }
+
+    fn data(&self) -> &str {
+        let dispatch = self.dispatch.as_ref();
+        dispatch.map_or("null", |dispatch| dispatch.data)
+    }
+}
