@@ -7,6 +7,7 @@
 
 pub mod codec;
 pub mod command;
+pub mod envelope;
 pub mod event;
 pub mod frame;
 pub mod notice;
