@@ -59,18 +59,6 @@ impl<'a> Dispatch<'a> {
     }
 }
 
-/// The sequence (`s`) of a payload whose envelope is otherwise unusable, if it can be made out.
-///
-/// It lets a payload that can't be published keep its place in the stream: the sequence counts as seen.
-#[must_use]
-pub fn sequence_of(payload: &[u8]) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Sequence {
-        s: Option<u64>,
-    }
-    serde_json::from_slice::<Sequence>(payload).ok()?.s
-}
-
 /// The body of an enriched event: Discord's bytes as `d`, and `old` if there is a previous state.
 #[must_use]
 pub fn enriched(name: &str, sequence: u64, data: &str, old: Option<&str>) -> Vec<u8> {
@@ -107,7 +95,6 @@ mod tests {
         let dispatch = Dispatch::parse(payload).unwrap();
         assert_eq!(dispatch.name, "X");
         assert_eq!(dispatch.data, r#"{ "b":1.0, "a":[ ] }"#);
-        assert_eq!(sequence_of(payload), Some(3));
     }
 
     #[test]

@@ -39,6 +39,18 @@ pub(crate) fn describe() {
         "gateway_sessions_lost_total",
         "Sessions that Discord did not let us resume"
     );
+    describe_counter!(
+        "gateway_reconnects_total",
+        "Connections that ended or were not made, by cause"
+    );
+    describe_counter!(
+        "gateway_deadlines_missed_total",
+        "Waits for Discord that ended without an answer"
+    );
+    describe_counter!(
+        "gateway_escalations_total",
+        "Times the resume URL was left for the main URL, or a session that was refused for a new one"
+    );
     describe_counter!("ingest_events_total", "Events received from Discord");
     describe_counter!(
         "ingest_frames_total",
@@ -122,6 +134,18 @@ pub(crate) fn resumed() {
 
 pub(crate) fn session_lost() {
     counter!("gateway_sessions_lost_total").increment(1);
+}
+
+pub(crate) fn reconnect(cause: &'static str) {
+    counter!("gateway_reconnects_total", "cause" => cause).increment(1);
+}
+
+pub(crate) fn deadline_missed(what: &'static str) {
+    counter!("gateway_deadlines_missed_total", "of" => what).increment(1);
+}
+
+pub(crate) fn escalated(to: &'static str) {
+    counter!("gateway_escalations_total", "to" => to).increment(1);
 }
 
 /// The counter of a shard's events, to be kept: it is touched for each event.

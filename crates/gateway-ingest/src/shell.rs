@@ -14,7 +14,7 @@ mod store;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
-    sync::Arc,
+    sync::{Arc, Mutex},
     time::Duration,
 };
 
@@ -24,7 +24,7 @@ use dispatch_service::{
     start::Surroundings,
 };
 use tokio::{
-    sync::watch,
+    sync::{Semaphore, watch},
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
@@ -44,6 +44,10 @@ use link::Topology;
 use notices::Notices;
 use replies::Replies;
 use store::Inherited;
+
+/// Connections to Discord that may be made at once: enough for any start, and few enough for a CPU that also has heartbeats to
+/// send.
+const CONNECTING: usize = 32;
 
 /// Longest time for what is left to do after the shards have ended.
 const LAST_STEPS: Duration = Duration::from_millis(1500);
@@ -129,6 +133,8 @@ pub(crate) async fn run(
         gateway: gateway(&config, info, identifies.clone()),
         identifies,
         sighted: Sighted::default(),
+        slots: Arc::new(Semaphore::new(CONNECTING)),
+        repeats: Mutex::default(),
         config,
     });
     shards.clone().for_each(|shard| context.book.enter(shard));

@@ -114,13 +114,19 @@ pub enum Output {
         end_session: bool,
     },
     /// Drop the connection, if there still is one.
-    Drop,
+    Drop {
+        /// Whether the peer was asked to close it.
+        asked: bool,
+    },
     /// A connection was waited for in vain.
     Missed(Deadline),
     /// The resume URL is left for the main URL.
     LeftResumeUrl,
-    /// The session is given up, or Discord says that it is gone: a new one follows, and events between the two are lost.
-    SessionLost,
+    /// The session is gone: a new one follows, and events between the two are lost.
+    SessionLost {
+        /// Too many resumes were refused; else Discord has said that it is gone.
+        given_up: bool,
+    },
     /// The connection ended, or was not made. The next one is made after `delay`.
     Retry {
         /// Why.
@@ -419,6 +425,12 @@ impl Connection {
         random: f64,
         todo: &mut Vec<Output>,
     ) {
+        let known = self.session.as_ref().map(|known| &known.id);
+        if known == Some(&session.id) {
+            // A session that is resumed from its beginning brings its READY again, among what is replayed.
+            self.event(Some(session.sequence), now);
+            return;
+        }
         if self.is_closing() {
             // It came too late to be live, but can be resumed.
             self.session = Some(session);
@@ -427,19 +439,13 @@ impl Connection {
         if !self.is_identified_or_about_to() {
             return;
         }
-        let known = self.session.as_ref().map(|known| &known.id);
-        if known == Some(&session.id) {
-            // A session that is resumed from its beginning brings its READY again, among what is replayed.
-            self.event(Some(session.sequence), now);
-        } else {
-            self.session = Some(session);
-            self.resume_url_failures = 0;
-            self.refused_resumes = 0;
-            self.live(now);
-        }
+        self.session = Some(session);
+        self.resume_url_failures = 0;
+        self.refused_resumes = 0;
+        self.live(now);
         if !usable {
             // Nothing was read after it: the session is resumed with a client that knows it.
-            todo.push(Output::Drop);
+            todo.push(Output::Drop { asked: false });
             self.retry(Cause::UnusableReady, now, random, todo);
         }
     }
@@ -510,7 +516,8 @@ impl Connection {
             | State::Over => return,
             _ => Then::Retry(cause),
         };
-        todo.push(Output::Drop);
+        let asked = self.is_closing();
+        todo.push(Output::Drop { asked });
         if let Cause::Closed(Some(code)) = cause
             && fatal_advice(code).is_some()
             && then != Then::Stop
@@ -563,7 +570,7 @@ impl Connection {
             }
             _ => {
                 self.state = State::Over;
-                todo.push(Output::Drop);
+                todo.push(Output::Drop { asked: false });
             }
         }
     }
@@ -590,7 +597,7 @@ impl Connection {
             self.session = None;
             self.refused_resumes = 0;
             self.resume_url_failures = 0;
-            todo.push(Output::SessionLost);
+            todo.push(Output::SessionLost { given_up });
         }
         if cause == (Cause::Command { new_session: true }) {
             self.session = None;

@@ -1,15 +1,13 @@
 //! What all shards of the process share.
 
 use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
 use redis::aio::ConnectionManager;
 use tokio::sync::Semaphore;
-use twilight_gateway::{Config as ShardConfig, ConfigBuilder, Session};
-
-use dispatch_proto::session::SessionRecord;
+use twilight_gateway::Config as ShardConfig;
 
 use super::{
     book::Book,
@@ -20,7 +18,7 @@ use super::{
     replies::Replies,
     store::Inherited,
 };
-use crate::config::Config;
+use crate::{config::Config, core::repeats::Repeats};
 
 /// What all shards share.
 #[derive(Debug)]
@@ -48,22 +46,17 @@ pub(crate) struct Context {
     pub(crate) sighted: Sighted,
     /// How the shards connect; without a session.
     pub(crate) gateway: ShardConfig<IdentifyQueue>,
+    /// How many connections may be made at once.
+    pub(crate) slots: Arc<Semaphore>,
+    /// How often what was logged lately.
+    pub(crate) repeats: Mutex<Repeats>,
 }
 
 impl Context {
-    /// How a shard connects, resuming `record` if there is one.
-    pub(crate) fn shard_config(
-        &self,
-        record: Option<&SessionRecord>,
-    ) -> ShardConfig<IdentifyQueue> {
-        let mut builder = ConfigBuilder::from(self.gateway.clone());
-        if let Some(record) = record {
-            builder = builder.session(Session::new(record.sequence, record.session_id.clone()));
-            if !record.resume_url.is_empty() {
-                builder = builder.resume_url(record.resume_url.clone());
-            }
-        }
-        builder.build()
+    /// Whether to log something of this kind now; if so, how many of the kind were not logged since.
+    pub(crate) fn repeats(&self, kind: &'static str, now: Instant) -> Option<u64> {
+        let mut repeats = self.repeats.lock().unwrap_or_else(PoisonError::into_inner);
+        repeats.next(kind, now)
     }
 
     /// Bytes of received events that are held now.

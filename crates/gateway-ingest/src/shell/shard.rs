@@ -2,28 +2,26 @@
 //!
 //! Everything of a shard happens in one task, so that nothing of it can change places.
 //!
+//! When it connects, how long it waits and what follows is decided in [`crate::core::connection`]; [`Task::happened`] tells it what
+//! happened, and carries out what it says.
+//!
 //! **Invariant:** a shard makes a connection only while it holds its lock, or while Redis still names this process as its
-//! owner: two processes that resume one session in turns would never come to rest.
+//! owner ([`Task::ask_leave`]): two processes that resume one session in turns would never come to rest.
 
+mod client;
 mod command;
+mod connect;
 mod end;
 mod outcome;
 mod publish;
 mod read;
-mod reconnect;
 mod room;
 
-use std::{future::pending, sync::Arc, time::Duration};
-
-use dispatch_service::backoff::Backoff;
-use futures_util::{StreamExt as _, future::BoxFuture};
-use lapin::{Connection, message::Delivery};
-use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
-    time::{Instant, sleep_until},
+use std::{
+    future::{pending, poll_fn},
+    sync::Arc,
+    time::Duration,
 };
-use tokio_util::sync::CancellationToken;
-use twilight_gateway::{Message, Shard, error::ReceiveMessageError};
 
 use super::{
     claim::{Attempt, Claim},
@@ -33,22 +31,32 @@ use super::{
 };
 use crate::{
     core::{
+        connection::{Connection as Policy, Input},
         departures::Departures,
-        outbox::{Outbox, Received},
+        outbox::{self, Outbox},
         schedule::Schedule,
         status::Status,
         unacknowledged::Unacknowledged,
     },
     error::IngestError,
 };
+use client::{Ending, Received};
 use command::Leaving;
+use connect::Leave;
+use dispatch_service::backoff::Backoff;
+use futures_util::future::BoxFuture;
+use lapin::{Connection, message::Delivery};
 use outcome::Ticket;
 use publish::InFlight;
 use room::Beat;
+use tokio::{
+    sync::{OwnedSemaphorePermit, mpsc},
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
 
-type Socket = Shard<IdentifyQueue>;
-type Event = Received<OwnedSemaphorePermit>;
-type Item = Option<Result<Message, ReceiveMessageError>>;
+type Client = client::Client<IdentifyQueue>;
+type Event = outbox::Received<OwnedSemaphorePermit>;
 
 /// Holds one shard until `stop`.
 ///
@@ -62,8 +70,8 @@ pub(crate) async fn run(
 ) -> Result<(), IngestError> {
     let mut task = Task::new(context, number);
     let result = task.hold(&stop).await;
-    task.finish().await;
-    result
+    let finished = task.finish().await;
+    result.and(finished)
 }
 
 struct Task {
@@ -71,14 +79,18 @@ struct Task {
     number: u32,
     events: metrics::Counter,
 
-    socket: Option<Socket>,
-    /// The session that the socket has or is about to resume.
-    session: Option<Arc<str>>,
+    /// Decides when to connect.
+    policy: Policy,
+    /// The connection that there is.
+    client: Option<Client>,
+    /// One of the connections that the process may be making at once, while this shard makes its own.
+    slot: Option<OwnedSemaphorePermit>,
+    /// Whether this process may connect the shard now.
+    leave: Option<BoxFuture<'static, Leave>>,
+    /// How the connection has ended that is about to be dropped.
+    ending: Option<Ending>,
+    /// What others were told of the connection.
     status: Status,
-    /// The next new session was asked for: the one before is not lost.
-    session_dropped: bool,
-    /// We have asked Discord to close this connection.
-    closing: bool,
 
     outbox: Outbox<OwnedSemaphorePermit>,
     /// Waits for room, perhaps with an event that has none yet. Meanwhile nothing is read but for a heartbeat's sake.
@@ -87,8 +99,8 @@ struct Task {
     holds_one: bool,
     /// What is read now is dropped: something before it was.
     discarding: bool,
-    /// Whether the book has it that there is no room.
-    told_full: bool,
+    /// Whether others have it that there is no room.
+    full: bool,
     beat: Beat,
     in_flight: Option<InFlight>,
     /// How often the parcel in flight was published.
@@ -103,8 +115,6 @@ struct Task {
     broken: Option<Arc<Connection>>,
     claim_backoff: Backoff,
     locked_logged: bool,
-    /// Whether the socket was closed while the lock was not held, and Redis's answer is awaited.
-    asking_owner: Option<BoxFuture<'static, bool>>,
 
     commands: Option<mpsc::Receiver<Inbound>>,
     schedule: Schedule<Ticket>,
@@ -133,16 +143,17 @@ impl Task {
             context,
             number,
             events: crate::metrics::events(number),
-            socket: None,
-            session: None,
+            policy: Policy::default(),
+            client: None,
+            slot: None,
+            leave: None,
+            ending: None,
             status: Status::Disconnected,
-            session_dropped: false,
-            closing: false,
             outbox: Outbox::new(number, total),
             admission: None,
             holds_one: false,
             discarding: false,
-            told_full: false,
+            full: false,
             beat: Beat::default(),
             in_flight: None,
             publications: 0,
@@ -153,7 +164,6 @@ impl Task {
             broken: None,
             claim_backoff: Backoff::default(),
             locked_logged: false,
-            asking_owner: None,
             commands: None,
             schedule: Schedule::default(),
             leaving: None,
@@ -166,26 +176,29 @@ impl Task {
     async fn hold(&mut self, stop: &CancellationToken) -> Result<(), IngestError> {
         let mut publishing = self.context.publishing.clone();
         loop {
-            self.strive();
+            self.start_what_can();
+            self.ask_leave();
             self.hand_over_due().await?;
-            self.tell_room();
+            self.note_room()?;
             let (readable, beat_at) = (self.readable(), self.beat_at());
+            let deadline = self.policy.deadline().map(Instant::from_std);
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
                 result = finished(&mut self.in_flight) => self.published(result),
-                claiming = finished(&mut self.attempt) => self.claimed(claiming).await,
+                claiming = finished(&mut self.attempt) => self.claimed(claiming).await?,
                 Ok(()) = publishing.changed() => {
                     let current = publishing.borrow_and_update().clone();
                     self.connection_changed(current.as_ref());
                 }
-                ours = finished(&mut self.asking_owner) => self.owner_answered(ours),
+                leave = finished(&mut self.leave) => self.leave_answered(leave)?,
                 event = finished(&mut self.admission) => self.admitted(event),
                 Some(inbound) = received(&mut self.commands) => self.command(inbound),
                 () = reached(self.look_at) => self.look_now(),
-                item = next(&mut self.socket), if readable => {
-                    self.beaten();
-                    self.read(item)?;
+                () = reached(deadline) => self.happened(Input::Time)?,
+                received = next(&mut self.client), if readable => {
+                    self.note_read();
+                    self.received(received)?;
                 }
                 () = reached(beat_at), if !readable => self.beat.due = true,
             }
@@ -193,18 +206,9 @@ impl Task {
     }
 
     /// Starts what can be started: the next publication, the next try to own the shard.
-    fn strive(&mut self) {
+    fn start_what_can(&mut self) {
         self.publish();
         self.try_claim();
-    }
-
-    fn set_status(&mut self, status: Status) {
-        if self.status != status {
-            self.status = status;
-            self.context.book.status(self.number, status);
-            // Commands may go now, or must wait.
-            self.look_now();
-        }
     }
 
     /// The schedule is to be looked at.
@@ -232,9 +236,9 @@ async fn received<T>(queue: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
     }
 }
 
-async fn next(socket: &mut Option<Socket>) -> Item {
-    match socket {
-        Some(socket) => socket.next().await,
+async fn next(client: &mut Option<Client>) -> Received {
+    match client {
+        Some(client) => poll_fn(|cx| client.poll_next(cx)).await,
         None => pending().await,
     }
 }

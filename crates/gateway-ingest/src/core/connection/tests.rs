@@ -124,7 +124,7 @@ impl Run {
                         self.planned.push_back((self.now + self.latency, answer));
                     }
                 }
-                Output::Drop => self.planned.clear(),
+                Output::Drop { .. } => self.planned.clear(),
                 _ => {}
             }
             self.outputs.push(output);
@@ -227,7 +227,7 @@ impl Run {
     }
 
     fn lost(&self) -> usize {
-        let lost = |output: &&Output| **output == Output::SessionLost;
+        let lost = |output: &&Output| matches!(output, Output::SessionLost { .. });
         self.outputs.iter().filter(lost).count()
     }
 }
@@ -444,7 +444,7 @@ fn it_stops_in_any_state() {
     let mut connection = Connection::default();
     let start = Instant::now();
     let stop = |connection: &mut Connection| connection.handle(Input::Stop, start, 0.0);
-    assert_eq!(stop(&mut connection), [Output::Drop]);
+    assert_eq!(stop(&mut connection), [Output::Drop { asked: false }]);
     assert!(connection.is_over());
 
     let mut run = Run::new(None, || 0.0);
@@ -454,7 +454,13 @@ fn it_stops_in_any_state() {
     let closed = connection.handle(Input::Stop, now, 0.0);
     assert_eq!(closed, [Output::Close { end_session: false }]);
     let missed = connection.handle(Input::Time, now + LAST_CLOSE, 0.0);
-    assert_eq!(missed, [Output::Missed(Deadline::Close), Output::Drop]);
+    assert_eq!(
+        missed,
+        [
+            Output::Missed(Deadline::Close),
+            Output::Drop { asked: true }
+        ]
+    );
     assert!(connection.is_over());
     assert_eq!(connection.handle(Input::Owned, now, 0.0), []);
 }

@@ -1,16 +1,15 @@
 //! From the shard's queue to Discord.
 
-use std::{future::poll_fn, pin::Pin, task::Poll, time::Duration};
+use std::{future::poll_fn, task::Poll, time::Duration};
 
 use dispatch_service::amqp::deadline;
-use futures_util::Stream as _;
 use tokio::{task::unconstrained, time::Instant};
-use twilight_gateway::{CloseFrame, ShardState};
 
 use super::{Task, outcome::Ticket};
 use crate::{
     core::{
         command::{Action, Packet, read},
+        connection::Input,
         schedule::{Link, Step},
     },
     error::IngestError,
@@ -100,11 +99,10 @@ impl Task {
             match self.schedule.next(now, link) {
                 Step::HandOver(Action::Send(packet), ticket) => self.send(packet, ticket).await?,
                 Step::HandOver(Action::Reconnect, ticket) => {
-                    self.close(CloseFrame::RESUME, "reconnected", &ticket);
+                    self.reconnect(false, "reconnected", &ticket)?;
                 }
                 Step::HandOver(Action::Identify, ticket) => {
-                    self.session_dropped = true;
-                    self.close(CloseFrame::NORMAL, "identified", &ticket);
+                    self.reconnect(true, "identified", &ticket)?;
                 }
                 Step::Expired(ticket) => {
                     metrics::command("expired");
@@ -130,21 +128,21 @@ impl Task {
     }
 
     fn room(&mut self) -> Room {
-        let Some(socket) = &self.socket else {
+        let Some(client) = &self.client else {
             return Room::Unknown;
         };
-        if socket.state() != ShardState::Active || self.asking_owner.is_some() {
+        if !self.policy.is_live() || !client.is_active() {
             return Room::Unknown;
         }
         // Nothing is read while an event waits for room, and what isn't polled doesn't send.
-        if self.admission.is_some() || self.leaving.is_some() || self.closing {
+        if self.admission.is_some() || self.leaving.is_some() {
             return Room::After(ROOM_LATER);
         }
         let now = Instant::now();
         if let Some(until) = self.unacknowledged.held_until(now.into_std()) {
             return Room::After(Instant::from_std(until) - now);
         }
-        let Some(limiter) = socket.ratelimiter() else {
+        let Some(limiter) = client.limiter() else {
             return Room::Unknown;
         };
         // The limiter keeps what heartbeats need.
@@ -162,22 +160,22 @@ impl Task {
     }
 
     async fn send(&mut self, packet: Packet, ticket: Ticket) -> Result<(), IngestError> {
-        let Some(socket) = &mut self.socket else {
+        let Some(client) = &mut self.client else {
             self.schedule
                 .give_back(vec![(Action::Send(packet), ticket)]);
             return Ok(());
         };
-        let free = |socket: &super::Socket| {
-            let limiter = socket.ratelimiter();
+        let free = |client: &super::Client| {
+            let limiter = client.limiter();
             limiter.map(twilight_gateway::CommandRatelimiter::available)
         };
-        let (before, from) = (free(socket), Instant::now());
-        socket.send(packet.json().to_owned());
+        let (before, from) = (free(client), Instant::now());
+        client.send(packet.json().to_owned());
         // Tokio's budget for a task would keep the client from writing after some sixty commands, although it could.
-        let poll = poll_fn(|cx| Poll::Ready(Pin::new(&mut *socket).poll_next(cx)));
+        let poll = poll_fn(|cx| Poll::Ready(client.poll_next(cx)));
         let polled = unconstrained(poll).await;
         // The time is taken after the poll: a heartbeat that it has written may have gone before the command.
-        let (after, to) = (free(socket), Instant::now());
+        let (after, to) = (free(client), Instant::now());
         let left = before.zip(after).is_some_and(|(before, after)| {
             let (from, to) = (from.into_std(), to.into_std());
             self.departures.left(before, after, from, to)
@@ -194,7 +192,7 @@ impl Task {
             self.leaving = Some(leaving);
         }
         match polled {
-            Poll::Ready(item) => self.read(item),
+            Poll::Ready(received) => self.received(received),
             Poll::Pending => Ok(()),
         }
     }
@@ -204,7 +202,7 @@ impl Task {
         let Some(leaving) = &mut self.leaving else {
             return;
         };
-        let limiter = self.socket.as_ref().and_then(super::Socket::ratelimiter);
+        let limiter = self.client.as_ref().and_then(super::Client::limiter);
         let Some(free) = limiter.map(twilight_gateway::CommandRatelimiter::available) else {
             return;
         };
@@ -230,13 +228,17 @@ impl Task {
         self.acknowledge(read);
     }
 
-    fn close(&mut self, frame: CloseFrame<'static>, outcome: &'static str, ticket: &Ticket) {
-        let Some(socket) = &self.socket else { return };
-        socket.close(frame);
-        self.closing = true;
+    fn reconnect(
+        &mut self,
+        new_session: bool,
+        outcome: &'static str,
+        ticket: &Ticket,
+    ) -> Result<(), IngestError> {
+        self.happened(Input::Command { new_session })?;
         metrics::command(outcome);
         let replies = &self.context.replies;
         replies.reply(self.number, &ticket.delivery);
         replies.acknowledge(self.number, &ticket.delivery);
+        Ok(())
     }
 }

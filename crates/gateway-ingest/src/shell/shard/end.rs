@@ -2,26 +2,27 @@
 
 use std::time::Duration;
 
-use tokio::time::{Instant, sleep_until, timeout_at};
-use twilight_gateway::{CloseFrame, Message, ShardState};
+use tokio::time::{Instant, sleep_until};
 
-use super::{Socket, Task, finished, next};
-use crate::core::status::Status;
+use super::{Task, client::Received, finished, next, reached};
+use crate::{
+    core::connection::{Connection as Policy, Input},
+    error::IngestError,
+};
 
-/// Longest wait for Discord's answer to our close frame.
-const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 /// Longest time to publish what is in hand at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
 
 impl Task {
-    /// Closes the socket resumably, and publishes what is in hand.
-    pub(super) async fn finish(&mut self) {
+    /// Closes the connection resumably, and publishes what is in hand.
+    pub(super) async fn finish(&mut self) -> Result<(), IngestError> {
+        self.leave = None;
         let drained_by = Instant::now() + DRAIN_LIMIT;
-        let closed_by = Instant::now() + CLOSE_LIMIT;
-        let mut closing = self.begin_close();
-        while closing || !self.outbox.is_empty() {
-            self.strive();
+        self.happened(Input::Stop)?;
+        while !self.policy.is_over() || !self.outbox.is_empty() {
+            self.start_what_can();
             self.drop_what_has_no_room();
+            let deadline = self.policy.deadline().map(Instant::from_std);
             tokio::select! {
                 biased;
                 () = sleep_until(drained_by) => {
@@ -29,14 +30,14 @@ impl Task {
                     break;
                 }
                 result = finished(&mut self.in_flight) => self.published(result),
-                claiming = finished(&mut self.attempt) => self.claimed(claiming).await,
-                () = sleep_until(closed_by), if closing => closing = false,
-                item = next(&mut self.socket), if closing => closing = self.read_while_closing(item),
+                claiming = finished(&mut self.attempt) => self.claimed(claiming).await?,
+                () = reached(deadline) => self.happened(Input::Time)?,
+                received = next(&mut self.client) => self.received(received)?,
             }
         }
-        self.socket = None;
+        self.client = None;
         self.give_commands_back().await;
-        self.set_status(Status::Disconnected);
+        Ok(())
     }
 
     /// Ends the consumer, and with it its channel: RabbitMQ has all commands again that are not acknowledged.
@@ -46,25 +47,8 @@ impl Task {
         self.forget_commands();
     }
 
-    /// Asks Discord to close; `false` if there is nothing to close.
-    fn begin_close(&mut self) -> bool {
-        let open = |socket: &&mut Socket| {
-            !matches!(
-                socket.state(),
-                ShardState::Disconnected { .. } | ShardState::FatallyClosed
-            )
-        };
-        let Some(socket) = self.socket.as_mut().filter(open) else {
-            return false;
-        };
-        // Not 1000: that ends the session.
-        socket.close(CloseFrame::RESUME);
-        self.closing = true;
-        true
-    }
-
-    /// Closes the socket and forgets everything of the shard: another process owns it now.
-    pub(super) async fn let_go(&mut self) {
+    /// Closes the connection and forgets everything of the shard: another process owns it now.
+    pub(super) async fn let_go(&mut self) -> Result<(), IngestError> {
         tracing::warn!(
             shard = self.number,
             "another process has taken the shard over"
@@ -73,30 +57,24 @@ impl Task {
         self.outbox.clear();
         self.in_flight = None;
         self.no_admission();
-        self.asking_owner = None;
         self.publications = 0;
-        if self.begin_close() {
-            let closed_by = Instant::now() + CLOSE_LIMIT;
-            while let Ok(Some(item)) = timeout_at(closed_by, next(&mut self.socket)).await {
-                if let Ok(Message::Close(frame)) = item {
-                    self.connection_ended(frame.map(|frame| frame.code));
-                    break;
-                }
-                if self.is_disconnected() {
-                    break;
+        self.leave = None;
+        self.happened(Input::Stop)?;
+        while !self.policy.is_over() {
+            let deadline = self.policy.deadline().map(Instant::from_std);
+            tokio::select! {
+                () = reached(deadline) => self.happened(Input::Time)?,
+                received = next(&mut self.client) => {
+                    // The events are the other process's.
+                    if let Received::Ended(_) = received {
+                        self.received(received)?;
+                    }
                 }
             }
         }
         self.give_commands_back().await;
-        self.socket = None;
-        self.session = None;
-        self.set_status(Status::Disconnected);
-    }
-
-    fn is_disconnected(&self) -> bool {
-        self.socket
-            .as_ref()
-            .is_none_or(|socket| matches!(socket.state(), ShardState::Disconnected { .. }))
+        self.policy = Policy::default();
+        self.note_room()
     }
 
     fn no_admission(&mut self) {

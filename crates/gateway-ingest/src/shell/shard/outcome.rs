@@ -13,9 +13,6 @@ use crate::{
     shell::context::unix_millis,
 };
 
-/// The close code that stands for "no close frame" (RFC 6455, section 7.4.1).
-pub(super) const ABNORMAL: u16 = 1006;
-
 /// A command's message, which RabbitMQ keeps until it is acknowledged.
 pub(super) type Ticket = unacknowledged::Ticket<Box<Delivery>>;
 
@@ -29,20 +26,18 @@ impl Task {
 
     /// Notes when the client wrote its newest heartbeat. To be called after each poll that may have written one.
     pub(super) fn note_heartbeat(&mut self) {
-        let Some(socket) = &self.socket else { return };
+        let Some(client) = &self.client else { return };
         // In other states it may be one of the connection before.
-        if socket.state().is_identified()
-            && let Some(at) = socket.latency().sent()
+        if client.sends_heartbeats()
+            && let Some(at) = client.latency().sent()
         {
             self.unacknowledged.heartbeat_sent(at);
         }
     }
 
-    /// The connection has ended with `code`; `None` if there was no close frame either way.
-    pub(super) fn connection_ended(&mut self, code: Option<u16>) {
-        let asked = std::mem::take(&mut self.closing);
+    /// The connection has ended with `code`; `None` if there was no close frame either way. Whether we `asked` for that.
+    pub(super) fn connection_ended(&mut self, code: Option<u16>, asked: bool) {
         self.departures = Departures::default();
-        let code = code.filter(|code| *code != ABNORMAL);
         let Ended { read, again, dead } = self.unacknowledged.connection_ended(code, asked);
         self.acknowledge(read);
         for (ticket, why) in dead {

@@ -19,14 +19,16 @@ use lapin::{
     types::{AMQPValue, FieldTable},
 };
 use tokio::time::Instant;
-use twilight_gateway::Shard;
 
 use super::{Claiming, Start, Task};
 use crate::{
     core::{
+        connection::{Input, Session},
+        gateway_url,
         outbox::{DeadReason, Parcel},
-        status::{ShardEvent, Status},
+        status::ShardEvent,
     },
+    error::IngestError,
     metrics,
     shell::{
         claim::{self, Attempt, Claim},
@@ -175,7 +177,7 @@ impl Task {
         }
         let (context, shard) = (self.context.clone(), self.number);
         let delay = self.claim_backoff.next_delay();
-        let (fresh, broken) = (self.socket.is_none(), self.broken.clone());
+        let (fresh, broken) = (!self.policy.has_begun(), self.broken.clone());
         // The first try is not to wait; a lock that our own old connection still holds is free in a moment.
         let delay = if fresh && !self.locked_logged && broken.is_none() {
             Duration::ZERO
@@ -194,7 +196,7 @@ impl Task {
         }));
     }
 
-    pub(super) async fn claimed(&mut self, claiming: Claiming) {
+    pub(super) async fn claimed(&mut self, claiming: Claiming) -> Result<(), IngestError> {
         let shard = self.number;
         match claiming.attempt {
             Attempt::Held { claim, taken } => {
@@ -204,18 +206,18 @@ impl Task {
                 self.locked_logged = false;
                 self.claim_backoff.reset();
                 self.broken = None;
-                if taken && self.socket.is_some() {
-                    self.let_go().await;
+                if taken && self.policy.has_begun() {
+                    self.let_go().await?;
                 }
-                self.own(claim, claiming.start);
+                self.own(claim, claiming.start)?;
             }
             Attempt::Locked { taken } => {
                 if !self.locked_logged {
                     self.locked_logged = true;
                     tracing::info!(shard, "another connection owns the shard, waiting for it");
                 }
-                if taken && self.socket.is_some() {
-                    self.let_go().await;
+                if taken && self.policy.has_begun() {
+                    self.let_go().await?;
                 }
             }
             Attempt::Failed { error, connection } => {
@@ -223,45 +225,43 @@ impl Task {
                 self.broken = Some(connection);
             }
         }
+        Ok(())
     }
 
-    fn own(&mut self, claim: Claim, start: Option<Start>) {
+    fn own(&mut self, claim: Claim, start: Option<Start>) -> Result<(), IngestError> {
         self.claim = Some(claim);
         self.context.book.own(self.number);
-        // Redis need not be asked any more: the lock is held.
-        self.asking_owner = None;
         if self.commands.is_none() {
             self.commands = Some(commands::consume(self.context.clone(), self.number));
         }
-        if let (None, Some(start)) = (&self.socket, start) {
-            self.connect(start);
+        match start {
+            Some(start) if !self.policy.has_begun() => self.begin(start),
+            _ => self.happened(Input::Owned),
         }
     }
 
-    /// Makes the socket; it connects when it is polled.
-    fn connect(&mut self, start: Start) {
-        let (shard, total) = (self.number, self.context.total);
-        let config = self.context.shard_config(start.record.as_ref());
-        let id = twilight_gateway::ShardId::new(shard, total);
-        self.socket = Some(Shard::with_config(id, config));
-        self.session = start
-            .record
-            .as_ref()
-            .map(|record| record.session_id.as_str().into());
-        match start.record {
-            Some(record) => {
-                tracing::info!(
-                    shard,
-                    session = record.session_id,
-                    sequence = record.sequence,
-                    "resuming"
-                );
-                self.context.book.begin(record);
-            }
-            None => tracing::info!(shard, "no session to resume"),
+    fn begin(&mut self, start: Start) -> Result<(), IngestError> {
+        let shard = self.number;
+        let session = start.record.map(|record| {
+            let session = Session {
+                id: record.session_id.as_str().into(),
+                sequence: record.sequence,
+                url: gateway_url::usable(&record.resume_url),
+            };
+            tracing::info!(
+                shard,
+                session = record.session_id,
+                sequence = record.sequence,
+                "resuming"
+            );
+            self.context.book.begin(record);
+            session
+        });
+        if session.is_none() {
+            tracing::info!(shard, "no session to resume");
         }
-        self.set_status(Status::Disconnected);
         self.tell(ShardEvent::Connecting);
+        self.happened(Input::Begin(session))
     }
 }
 

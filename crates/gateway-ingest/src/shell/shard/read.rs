@@ -1,18 +1,15 @@
-//! From the socket to the outbox.
+//! From the connection to the outbox.
 
-use dispatch_proto::session::SessionRecord;
+use dispatch_proto::{envelope::Envelope, session::SessionRecord};
 use tokio::time::Instant;
-use twilight_gateway::{
-    CloseFrame, Message, Session, Shard, ShardState, error::ReceiveMessageErrorType,
-};
-use twilight_model::gateway::event::GatewayEventDeserializer;
 
-use super::{Item, Task, outcome::ABNORMAL, room::Beat};
+use super::{Task, client::Received, room::Beat};
 use crate::{
     core::{
-        close::fatal_advice,
         command::rate_limited,
-        hello::heartbeat_interval,
+        connection::{Cause, Input, Session},
+        gateway_url,
+        payload::{Ready, heartbeat_interval, resumable},
         status::{ShardEvent, Status},
     },
     error::IngestError,
@@ -27,59 +24,32 @@ const HELLO: u8 = 10;
 const HEARTBEAT_ACK: u8 = 11;
 
 impl Task {
-    /// Takes in what the socket brought.
-    pub(super) fn read(&mut self, item: Item) -> Result<(), IngestError> {
-        match item {
-            Some(Ok(Message::Text(text))) => {
-                self.text(text);
-                Ok(())
+    /// Takes in what the connection brought.
+    pub(super) fn received(&mut self, received: Received) -> Result<(), IngestError> {
+        match received {
+            Received::Upgraded => {
+                self.slot = None;
+                self.happened(Input::Upgraded)
             }
-            Some(Ok(Message::Close(frame))) => self.closed(frame),
-            Some(Err(error)) => {
-                self.failed(error);
-                Ok(())
+            Received::IdentifySent => self.happened(Input::IdentifySent),
+            Received::Payload(text) => self.payload(text),
+            Received::Closes(cause) => self.happened(Input::ClientCloses(cause)),
+            Received::Ended(ending) => {
+                let cause = ending.cause;
+                self.ending = Some(ending);
+                self.happened(Input::Ended(cause))
             }
-            // It ends after a fatal close only, which has been told as such.
-            None => self.closed(None),
         }
     }
 
-    /// As [`Self::read`], when we have asked Discord to close. `false` when there is no more to read.
-    pub(super) fn read_while_closing(&mut self, item: Item) -> bool {
-        match item {
-            Some(Ok(Message::Text(text))) => {
-                // The peer dropped the socket instead of answering, and the client has connected anew: not to resume now.
-                let hello = GatewayEventDeserializer::from_json(&text)
-                    .is_some_and(|event| event.op() == HELLO);
-                if !hello {
-                    self.text(text);
-                }
-                !hello
-            }
-            Some(Ok(Message::Close(frame))) => {
-                self.connection_ended(frame.map(|frame| frame.code));
-                false
-            }
-            Some(Err(error))
-                if matches!(error.kind(), ReceiveMessageErrorType::Deserializing { .. }) =>
-            {
-                self.failed(error);
-                true
-            }
-            _ => false,
-        }
-    }
-
-    fn text(&mut self, text: String) {
-        let Some(event) = GatewayEventDeserializer::from_json(&text) else {
-            return;
-        };
-        let (op, sequence, name) = event.into_parts();
-        match op {
-            DISPATCH => {
-                match name.as_deref() {
-                    Some("READY") => self.ready(),
-                    Some("RESUMED") => self.resumed(),
+    fn payload(&mut self, text: String) -> Result<(), IngestError> {
+        let envelope = Envelope::read(&text);
+        match envelope.op {
+            Some(DISPATCH) => {
+                let sequence = envelope.sequence;
+                match envelope.name.as_deref() {
+                    Some("READY") => self.ready(envelope.data(), sequence)?,
+                    Some("RESUMED") => self.resumed()?,
                     Some("RATE_LIMITED") => {
                         if let Some(limited) = rate_limited(&text) {
                             self.refused(&limited);
@@ -87,94 +57,120 @@ impl Task {
                     }
                     _ => {}
                 }
-                drop(name);
+                drop(envelope);
+                self.happened(Input::Event(sequence))?;
                 self.take_in(text, sequence);
             }
-            HELLO => self.hello(&text),
-            HEARTBEAT_ACK => self.heartbeat(),
-            // The client closes the connection.
-            RECONNECT => self.closing = true,
-            INVALID_SESSION => {
-                self.closing = true;
-                tracing::warn!(shard = self.number, "discord does not accept the session");
+            Some(HELLO) => self.hello(envelope.data())?,
+            Some(HEARTBEAT_ACK) => self.heartbeat(),
+            Some(RECONNECT) => return self.happened(Input::Reconnect),
+            Some(INVALID_SESSION) => {
+                let resumable = resumable(envelope.data());
+                return self.happened(Input::InvalidSession { resumable });
             }
-            _ => {}
+            Some(_) => {}
+            None => {
+                let (sequence, bytes) = (envelope.sequence, text.len());
+                drop(envelope);
+                tracing::warn!(
+                    shard = self.number,
+                    bytes,
+                    sequence,
+                    "payload can't be read, passing it on"
+                );
+                self.happened(Input::Event(sequence))?;
+                self.take_in(text, sequence);
+            }
         }
+        self.close_with_client()
     }
 
-    fn hello(&mut self, payload: &str) {
-        // The client connects anew by itself where a connection ends without a close frame.
-        self.connection_ended(None);
+    /// The client has its own reading of an envelope, which goes wrong where `d` comes first with an `op` in it: it may take an
+    /// event for op 7. That can't be kept from it, but nothing is lost: the event was taken in, and the session goes on.
+    fn close_with_client(&mut self) -> Result<(), IngestError> {
+        let closes = |client: &super::Client| client.is_disconnected();
+        if self.client.as_ref().is_some_and(closes) && !self.policy.is_closing() {
+            return self.happened(Input::ClientCloses(Cause::Misread));
+        }
+        Ok(())
+    }
+
+    fn hello(&mut self, data: &str) -> Result<(), IngestError> {
+        self.slot = None;
+        let (Some(interval), Some(client)) = (heartbeat_interval(data), &mut self.client) else {
+            // Without an interval nothing can follow, and the time for a HELLO ends.
+            return Ok(());
+        };
+        let understood = client.hello(interval);
         self.beat = Beat {
-            interval: heartbeat_interval(payload),
+            interval: Some(interval),
             since: Some(Instant::now()),
             due: false,
         };
         self.tell(ShardEvent::Connected);
-        let resuming = self
-            .socket
-            .as_ref()
-            .is_some_and(|socket| socket.state() == ShardState::Resuming);
-        let (status, event) = if resuming {
-            (Status::Resuming, ShardEvent::Resuming)
+        self.happened(Input::Hello)?;
+        match self.policy.status() {
+            Status::Resuming => self.tell(ShardEvent::Resuming),
+            Status::Identifying => self.tell(ShardEvent::Identifying),
+            Status::Disconnected | Status::Connected => {}
+        }
+        if understood {
+            Ok(())
         } else {
-            (Status::Identifying, ShardEvent::Identifying)
-        };
-        self.set_status(status);
-        self.tell(event);
+            self.happened(Input::ClientCloses(Cause::Misread))
+        }
     }
 
-    fn ready(&mut self) {
-        let Some(socket) = &self.socket else { return };
-        let Some(session) = socket.session().map(Session::id) else {
-            return;
+    fn ready(&mut self, data: &str, sequence: Option<u64>) -> Result<(), IngestError> {
+        let Some(ready) = Ready::read(data) else {
+            tracing::warn!(shard = self.number, "READY names no session");
+            return Ok(());
         };
-        // Sequence 0: nothing of the session is confirmed yet.
-        let record = SessionRecord {
-            shard: self.number,
-            session_id: session.to_owned(),
-            resume_url: socket.resume_url().unwrap_or_default().to_owned(),
-            sequence: 0,
-            shards_total: self.context.total,
+        let id = ready.session_id.as_str();
+        let url = gateway_url::usable(ready.resume_url());
+        let known = self
+            .policy
+            .session()
+            .is_some_and(|session| &*session.id == id);
+        // The client takes no READY without a URL, and could not connect to one that is none.
+        let usable = self.client.as_ref().and_then(|client| client.session()) == Some(id)
+            && (url.is_some() || ready.resume_url().is_empty());
+        let session = Session {
+            id: id.into(),
+            sequence: sequence.unwrap_or_default(),
+            url,
         };
-        self.set_status(Status::Connected);
-        let before = self.session.replace(record.session_id.as_str().into());
-        // A session that is resumed from its beginning brings its READY again.
-        if before.as_deref() == Some(record.session_id.as_str()) {
-            return;
+        if !known {
+            // Sequence 0: nothing of the session is confirmed yet.
+            let record = SessionRecord {
+                shard: self.number,
+                session_id: ready.session_id.clone(),
+                resume_url: session.url.clone().unwrap_or_default(),
+                sequence: 0,
+                shards_total: self.context.total,
+            };
+            metrics::identified();
+            self.context.identifies.begun(self.number);
+            tracing::info!(shard = self.number, session = record.session_id, "ready");
+            // Stored at once, before anything of it is confirmed: a crash right now must find it.
+            self.context.book.begin(record);
+            self.tell(ShardEvent::Ready);
         }
-        let dropped = std::mem::take(&mut self.session_dropped);
-        let lost = before.is_some() && !dropped;
-        if lost {
-            metrics::session_lost();
-        }
-        metrics::identified();
-        self.context.identifies.begun(self.number);
-        tracing::info!(
-            shard = self.number,
-            session = record.session_id,
-            lost,
-            "ready"
-        );
-        // Stored at once, before anything of it is confirmed: a crash right now must find it.
-        self.context.book.begin(record);
-        self.tell(ShardEvent::Ready);
+        self.happened(Input::Ready { session, usable })
     }
 
-    fn resumed(&mut self) {
-        self.set_status(Status::Connected);
+    fn resumed(&mut self) -> Result<(), IngestError> {
+        self.happened(Input::Resumed)?;
         metrics::resumed();
-        tracing::info!(
-            shard = self.number,
-            session = self.session.as_deref(),
-            "resumed"
-        );
+        let session = self.policy.session().map(|session| &*session.id);
+        tracing::info!(shard = self.number, session, "resumed");
         self.tell(ShardEvent::Resumed);
+        Ok(())
     }
 
     fn heartbeat(&mut self) {
         self.heartbeat_acknowledged();
-        let Some(measured) = self.socket.as_ref().map(Shard::latency) else {
+        let Some(measured) = self.client.as_ref().map(super::Client::latency) else {
             return;
         };
         let Some(latency) = measured.recent().first() else {
@@ -185,36 +181,6 @@ impl Task {
         self.context
             .book
             .heartbeat(self.number, latency, store::timestamp());
-    }
-
-    fn closed(&mut self, frame: Option<CloseFrame<'static>>) -> Result<(), IngestError> {
-        let shard = self.number;
-        let code = frame.as_ref().map(|frame| frame.code);
-        let reason = frame.as_ref().map(|frame| frame.reason.as_ref());
-        tracing::info!(shard, code, reason, "disconnected");
-        self.set_status(Status::Disconnected);
-        self.tell(ShardEvent::Disconnected);
-        let fatal = self
-            .socket
-            .as_ref()
-            .is_some_and(|socket| socket.state() == ShardState::FatallyClosed);
-        if fatal {
-            let code = code.unwrap_or_default();
-            let advice = fatal_advice(code).unwrap_or("discord does not let it reconnect");
-            return Err(IngestError::Closed {
-                shard,
-                code,
-                advice,
-            });
-        }
-        self.connection_ended(code);
-        if code == Some(ABNORMAL) {
-            // What the client's own queues still hold is sent again by us.
-            self.renew_socket(true);
-        }
-        self.tell(ShardEvent::Reconnecting);
-        self.ask_owner();
-        Ok(())
     }
 
     pub(super) fn tell(&self, event: ShardEvent) {

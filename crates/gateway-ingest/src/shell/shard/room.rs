@@ -10,7 +10,11 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{Event, Task};
 use crate::{
-    core::outbox::{Place, Received},
+    core::{
+        connection::Input,
+        outbox::{Place, Received},
+    },
+    error::IngestError,
     shell::context::unix_time,
 };
 
@@ -42,7 +46,8 @@ impl Task {
         let bytes = u32::try_from(payload.len() + OVERHEAD).unwrap_or(u32::MAX);
         // An event larger than all there is takes all there is.
         let wanted = bytes.min(budget.size);
-        let place = self.session.clone().zip(sequence);
+        let session = self.policy.session().map(|session| session.id.clone());
+        let place = session.zip(sequence);
         let received_us = unix_time().as_micros() as u64;
         let received = move |permit: OwnedSemaphorePermit| Received {
             place: place.map(|(session, sequence)| Place { session, sequence }),
@@ -80,37 +85,37 @@ impl Task {
         }
     }
 
-    /// Whether the socket may be polled. Polling a closed one connects it.
+    /// Whether the connection may be read.
     pub(super) fn readable(&self) -> bool {
-        self.socket.is_some()
-            && self.asking_owner.is_none()
-            && (self.admission.is_none() || self.beat.due)
+        self.client.is_some() && (self.admission.is_none() || self.beat.due)
     }
 
     /// When to read a message in spite of everything, because the client then sends a heartbeat.
     pub(super) fn beat_at(&self) -> Option<Instant> {
-        let socket = self.socket.as_ref()?;
-        if self.admission.is_none() || self.holds_one || !socket.state().is_identified() {
+        let client = self.client.as_ref()?;
+        if self.admission.is_none() || self.holds_one || !client.sends_heartbeats() {
             return None;
         }
-        let sent = socket.latency().sent().map(Instant::from_std);
+        let sent = client.latency().sent().map(Instant::from_std);
         let since = sent.max(self.beat.since)?;
         Some(since + self.beat.interval? + MARGIN)
     }
 
     /// A message was read.
-    pub(super) fn beaten(&mut self) {
+    pub(super) fn note_read(&mut self) {
         if std::mem::take(&mut self.beat.due) {
             self.beat.since = Some(Instant::now());
         }
     }
 
     /// Notes whether there is room, for others to see.
-    pub(super) fn tell_room(&mut self) {
+    pub(super) fn note_room(&mut self) -> Result<(), IngestError> {
         let full = self.admission.is_some();
-        if self.told_full != full {
-            self.told_full = full;
-            self.context.book.full(self.number, full);
+        if self.full == full {
+            return Ok(());
         }
+        self.full = full;
+        self.context.book.full(self.number, full);
+        self.happened(Input::Reading(!full))
     }
 }
