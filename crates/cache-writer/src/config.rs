@@ -23,6 +23,9 @@ use twilight_model::id::{Id, marker::ChannelMarker};
 
 use crate::core::settings::Settings;
 
+/// Connections to Redis beyond those that the partitions' workers hold.
+const OTHER_REDIS_CONNECTIONS: usize = 4;
+
 /// Everything the cache-writer is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -71,11 +74,13 @@ pub struct GuildLogConfig {
 impl Config {
     /// Reads the settings; problems are left with the reader.
     pub fn read(reader: &mut Reader) -> Option<Self> {
-        let redis = RedisLink::read(reader);
-        let messages = match RedisLink::read_url(reader, &REDIS_MESSAGES_URL) {
-            Some(link) => Some(link),
-            None => redis.as_ref().and_then(|redis| redis.with_database(1).ok()),
-        };
+        let partitions: u32 = reader.number(&PARTITIONS, 1..=1024);
+        let redis = RedisLink::read(reader, partitions as usize + OTHER_REDIS_CONNECTIONS);
+        let messages = redis.as_ref().and_then(|redis| {
+            redis
+                .read_other(reader, &REDIS_MESSAGES_URL)
+                .or_else(|| redis.with_database(1).ok())
+        });
         let elsewhere = redis.as_ref().zip(messages.as_ref());
         if elsewhere.is_some_and(|(redis, messages)| !redis.same_server(messages)) {
             // Two servers have no transaction in common, so a writer that wakes up late could not be kept from writing.
@@ -84,7 +89,6 @@ impl Config {
                 "another database of the server of REDIS_URL, with the same user".to_owned(),
             );
         }
-        let partitions = reader.number(&PARTITIONS, 1..=1024);
         let queue_type = QueueType::read(reader);
         let default_queue = reader.flag(&DEFAULT_QUEUE);
         let state = read_state(reader);

@@ -15,6 +15,9 @@ use dispatch_service::{
 /// Longest name of an exchange, in bytes: its queues' names, which end in a shard's number, are AMQP short strings.
 const LONGEST_EXCHANGE: usize = 200;
 
+/// Connections to Redis: one for the number of shards, the others for statuses that are asked for.
+const REDIS_CONNECTIONS: usize = 8;
+
 /// The router's settings.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -41,7 +44,7 @@ impl Config {
     /// Reads the settings; what is wrong is reported by [`Reader::finish`].
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let amqp = AmqpLink::read(reader);
-        let redis = RedisLink::read(reader);
+        let redis = RedisLink::read(reader, REDIS_CONNECTIONS);
         let command_ttl = Duration::from_millis(reader.number(&COMMAND_TTL, 1..));
         let encoding = reader
             .checked(&SPECTACLES_ENCODING, Encoding::named)

@@ -14,7 +14,7 @@ const SERVICE: Service = Service {
 
 fn main() -> ExitCode {
     start(SERVICE, Config::read, async |config, surroundings| {
-        App::build(config, surroundings)?.run().await;
+        App::build(config, surroundings).run().await;
         Ok(())
     })
 }

@@ -14,7 +14,6 @@ mod sweep;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatch_service::{health::Condition, start::Surroundings};
-use redis::RedisError;
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, metrics};
@@ -33,20 +32,17 @@ pub struct App {
 
 impl App {
     /// Puts the router together. Nothing is connected yet.
-    ///
-    /// # Errors
-    ///
-    /// If the Redis client refuses its address.
-    pub fn build(config: Config, surroundings: Surroundings) -> Result<Self, RedisError> {
+    #[must_use]
+    pub fn build(config: Config, surroundings: Surroundings) -> Self {
         metrics::describe();
         let redis_connected = surroundings.health.condition("redis");
-        Ok(Self {
-            shards: Shards::new(config.redis.manager()?, redis_connected),
+        Self {
+            shards: Shards::new(config.redis.clone(), redis_connected),
             rabbit_connected: surroundings.health.condition("rabbitmq"),
             queues: surroundings.health.condition("queues"),
             config,
             stop: surroundings.stop,
-        })
+        }
     }
 
     /// Routes commands until the process is asked to stop.

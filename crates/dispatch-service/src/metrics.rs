@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::redis_link;
+
 /// Upper bounds in seconds for histograms whose name ends in `_seconds`: from a loopback round trip to a slow failover.
 const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -25,6 +27,7 @@ pub(crate) fn install() -> Result<PrometheusHandle, BuildError> {
         "rabbitmq_slow_confirms_total",
         "Times that RabbitMQ had not confirmed a publication for another 10 s"
     );
+    redis_link::describe();
     Ok(handle)
 }
 

@@ -1,10 +1,16 @@
-//! The link to Redis.
+//! The link to Redis: one pool of connections.
+//!
+//! Whoever needs a connection of its own for long (a partition's worker, because of what it watches) holds one; everybody else
+//! borrows one for a call.
 
-use std::time::Duration;
+mod fault;
+mod pool;
+
+use std::{fmt, time::Duration};
 
 use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, RedisError,
-    aio::{ConnectionManager, ConnectionManagerConfig, MultiplexedConnection},
+    Client, ConnectionInfo, IntoConnectionInfo, RedisError,
+    io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -13,38 +19,81 @@ use crate::{
     health::Condition,
     settings::{
         Reader, Setting,
-        catalogue::{REDIS_HOST, REDIS_PORT, REDIS_URL},
+        catalogue::{REDIS_HOST, REDIS_POOL_SIZE, REDIS_POOL_TIMEOUT, REDIS_PORT, REDIS_URL},
     },
 };
+pub use pool::Connection;
+pub(crate) use pool::describe;
 
-/// How long a reply may take. The client's own default, 500 ms, is shorter than a large transaction on a busy server.
-const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+use pool::Pool;
 
-/// Where Redis is.
-#[derive(Clone, Debug)]
+/// A peer that vanished without a word is noticed within this time, also while nothing is sent.
+const SILENCE: Duration = Duration::from_secs(15);
+const PROBE_INTERVAL: Duration = Duration::from_secs(5);
+
+/// Where Redis is, and the connections to it.
+#[derive(Clone)]
 pub struct RedisLink {
-    client: Client,
+    info: ConnectionInfo,
+    pool: Pool,
+    limits: Limits,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    size: usize,
+    wait: Duration,
+}
+
+impl fmt::Debug for RedisLink {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisLink")
+            .field("info", &self.info)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
 }
 
 impl RedisLink {
-    /// Reads `REDIS_URL`, else `REDIS_HOST` and `REDIS_PORT`.
-    pub fn read(reader: &mut Reader) -> Option<Self> {
+    /// Reads `REDIS_URL`, else `REDIS_HOST` and `REDIS_PORT`. `needed`: connections that the service may need at once.
+    pub fn read(reader: &mut Reader, needed: usize) -> Option<Self> {
+        let limits = Limits::read(reader, needed);
         let host = reader.text(&REDIS_HOST);
         let port: u16 = reader.number(&REDIS_PORT, 1..);
         match reader.optional(&REDIS_URL) {
-            Some(_) => Self::read_url(reader, &REDIS_URL),
-            None => Client::open(format!("redis://{host}:{port}/"))
-                .ok()
-                .map(|client| Self { client }),
+            Some(_) => Self::read_url(reader, &REDIS_URL, limits),
+            None => Self::open(format!("redis://{host}:{port}/"), limits).ok(),
         }
     }
 
-    /// Reads a URL setting; `None` if it is empty or wrong (then it is reported).
-    pub fn read_url(reader: &mut Reader, setting: &Setting) -> Option<Self> {
+    /// Reads a URL setting of another database or server; `None` if it is empty or wrong (then it is reported).
+    pub fn read_other(&self, reader: &mut Reader, setting: &Setting) -> Option<Self> {
+        Self::read_url(reader, setting, self.limits)
+    }
+
+    fn read_url(reader: &mut Reader, setting: &Setting, limits: Limits) -> Option<Self> {
         reader.optional(setting)?;
-        let client = reader.checked(setting, |url| Client::open(url).ok())?;
-        Some(Self { client })
+        reader.checked(setting, |url| Self::open(url, limits).ok())
+    }
+
+    fn open(address: impl IntoConnectionInfo, limits: Limits) -> Result<Self, RedisError> {
+        let tcp = TcpSettings::default()
+            .set_nodelay(true)
+            .set_keepalive(
+                TcpKeepalive::new()
+                    .with_time(SILENCE)
+                    .with_interval(PROBE_INTERVAL),
+            )
+            .set_user_timeout(SILENCE);
+        let info = Client::open(address)?
+            .get_connection_info()
+            .clone()
+            .set_tcp_settings(tcp);
+        Ok(Self {
+            pool: Pool::new(info.clone(), limits.size, limits.wait)?,
+            info,
+            limits,
+        })
     }
 
     /// The same server with another database number.
@@ -53,26 +102,19 @@ impl RedisLink {
     ///
     /// If the client refuses the address.
     pub fn with_database(&self, database: i64) -> Result<Self, RedisError> {
-        let info = self.client.get_connection_info().clone();
-        let settings = info.redis_settings().clone().set_db(database);
-        Ok(Self {
-            client: Client::open(info.set_redis_settings(settings))?,
-        })
+        let settings = self.info.redis_settings().clone().set_db(database);
+        Self::open(self.info.clone().set_redis_settings(settings), self.limits)
     }
 
     /// The number of the database.
     #[must_use]
     pub fn database(&self) -> i64 {
-        self.client.get_connection_info().redis_settings().db()
+        self.info.redis_settings().db()
     }
 
     /// Whether the other link leads to the same server as the same user, so that only SELECT lies between them.
     #[must_use]
     pub fn same_server(&self, other: &Self) -> bool {
-        let (ours, theirs) = (
-            self.client.get_connection_info(),
-            other.client.get_connection_info(),
-        );
         let user = |info: &ConnectionInfo| {
             let settings = info.redis_settings();
             (
@@ -80,42 +122,67 @@ impl RedisLink {
                 settings.password().map(str::to_owned),
             )
         };
-        ours.addr() == theirs.addr() && user(ours) == user(theirs)
+        self.info.addr() == other.info.addr() && user(&self.info) == user(&other.info)
     }
 
-    /// Opens a connection of one's own: what it watches and the order of its commands are nobody else's.
+    /// A connection from the pool, for as long as it is held: what it watches and the order of its commands are nobody else's.
+    /// Dropped, it goes back to the pool, unless it has failed.
     ///
     /// # Errors
     ///
-    /// If Redis can't be reached within 3 s.
-    pub async fn connect(&self) -> Result<MultiplexedConnection, RedisError> {
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT));
-        self.client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
+    /// If none becomes free within `REDIS_POOL_TIMEOUT`, Redis can't be reached within 3 s, or the server is a replica.
+    pub async fn connection(&self) -> Result<Connection, RedisError> {
+        self.pool.get().await
     }
 
-    /// Like [`Self::connect`], again and again until it works; `None` if `stop` comes first.
+    /// Like [`Self::connection`], again and again until it works; `None` if `stop` comes first.
     pub async fn connect_until(
         &self,
         connected: &Condition,
         stop: &CancellationToken,
-    ) -> Option<MultiplexedConnection> {
-        backoff::connect_until("redis", connected, stop, || self.connect()).await
+    ) -> Option<Connection> {
+        backoff::connect_until("redis", connected, stop, || self.connection()).await
+    }
+}
+
+impl Limits {
+    fn read(reader: &mut Reader, needed: usize) -> Self {
+        let size = match reader.optional(&REDIS_POOL_SIZE) {
+            Some(_) => reader.number(&REDIS_POOL_SIZE, 1..),
+            None => needed,
+        };
+        if (1..needed).contains(&size) {
+            reader.problem(
+                &REDIS_POOL_SIZE,
+                format!("a number from {needed}: so many are needed at once"),
+            );
+        }
+        Self {
+            size,
+            wait: Duration::from_millis(reader.number(&REDIS_POOL_TIMEOUT, 1..)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(settings: &[(&str, &str)]) -> (Option<RedisLink>, String) {
+        let mut reader = Reader::of(settings.iter().copied());
+        let link = RedisLink::read(&mut reader, 20);
+        let problems = reader.finish().err().map(|error| error.to_string());
+        (link, problems.unwrap_or_default())
     }
 
-    /// A connection that reconnects by itself, for commands that stand alone. It need not be connected yet.
-    ///
-    /// # Errors
-    ///
-    /// If the client refuses the address.
-    pub fn manager(&self) -> Result<ConnectionManager, RedisError> {
-        let config = ConnectionManagerConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(RESPONSE_TIMEOUT))
-            .set_max_delay(Duration::from_secs(2));
-        ConnectionManager::new_lazy_with_config(self.client.clone(), config)
+    #[test]
+    fn the_pool_is_as_large_as_needed_unless_told_otherwise() {
+        let size = |settings: &[(&str, &str)]| read(settings).0.unwrap().limits.size;
+        assert_eq!(size(&[]), 20);
+        assert_eq!(size(&[("REDIS_POOL_SIZE", "50")]), 50);
+        let (_, problems) = read(&[("REDIS_POOL_SIZE", "19")]);
+        assert!(problems.contains("REDIS_POOL_SIZE=\"19\": expected a number from 20"));
+        let (_, problems) = read(&[("REDIS_POOL_SIZE", "x"), ("REDIS_POOL_TIMEOUT", "0")]);
+        assert!(problems.starts_with("2 wrong setting(s)"), "{problems}");
     }
 }

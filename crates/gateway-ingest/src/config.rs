@@ -30,6 +30,9 @@ use crate::core::identify::{Policy, Reserve};
 /// Bytes that a semaphore can count; far more than anybody's memory on 64 bits.
 const MOST_BUFFER_BYTES: u32 = u32::MAX;
 
+/// Connections to Redis: one for what is stored all the time, the others for shards that start.
+const REDIS_CONNECTIONS: usize = 8;
+
 /// All settings.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -75,7 +78,7 @@ impl Config {
     /// Reads the settings; `None` if one is wrong, which `reader` then reports.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let rabbit = AmqpLink::read(reader);
-        let redis = RedisLink::read(reader);
+        let redis = RedisLink::read(reader, REDIS_CONNECTIONS);
         let discord = discord(reader);
         let shards = shards(reader);
         let others = (

@@ -1,6 +1,5 @@
 //! What ends the process.
 
-use redis::RedisError;
 use thiserror::Error;
 use tokio::task::JoinError;
 
@@ -25,9 +24,6 @@ pub enum IngestError {
         /// The cause, and what to change.
         advice: &'static str,
     },
-    /// The Redis client refuses the address.
-    #[error("cannot use the redis address: {0}")]
-    Redis(#[from] RedisError),
     /// A bug: a shard's task panicked.
     #[error("a shard's task failed: {0}")]
     Task(#[from] JoinError),

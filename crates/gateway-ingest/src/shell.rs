@@ -87,8 +87,6 @@ pub(crate) async fn run(
         config.discord.api.clone(),
         config.discord.token.clone(),
     ));
-    let redis = config.redis.manager()?;
-    // The manager would hide for long that Redis was never there.
     if config
         .redis
         .connect_until(&conditions.redis, &stop)
@@ -100,7 +98,10 @@ pub(crate) async fn run(
     let Some(info) = discord::gateway(&client, &stop).await? else {
         return Ok(());
     };
-    let Some(inherited) = stop.run_until_cancelled(store::inherited(&redis)).await else {
+    let Some(inherited) = stop
+        .run_until_cancelled(store::inherited(&config.redis))
+        .await
+    else {
         return Ok(());
     };
     let total = total(&config, &info, &inherited);
@@ -124,7 +125,6 @@ pub(crate) async fn run(
         topology,
         publishing: links.publishing.clone(),
         consuming: links.consuming.clone(),
-        redis,
         book: Arc::new(Book::default()),
         replies,
         prefetch,

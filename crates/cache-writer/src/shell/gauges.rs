@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatch_service::redis_link::RedisLink;
 use metrics::gauge;
-use redis::{RedisError, aio::ConnectionManager, cmd};
+use redis::{RedisError, cmd};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -17,26 +17,20 @@ const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps the gauges right until `stop`. While Redis is away they keep their last values.
 pub(super) async fn run(redis: RedisLink, stop: CancellationToken) {
-    let mut connection = match redis.manager() {
-        Ok(connection) => connection,
-        Err(error) => {
-            tracing::error!(%error, "state gauges stay empty");
-            return;
-        }
-    };
     let mut interval = tokio::time::interval(INTERVAL);
     while stop.run_until_cancelled(interval.tick()).await.is_some() {
-        let update = update(&mut connection);
+        let update = update(&redis);
         if let Some(Err(error)) = stop.run_until_cancelled(update).await {
             tracing::debug!(%error, "state gauges could not be read");
         }
     }
 }
 
-async fn update(connection: &mut ConnectionManager) -> Result<(), RedisError> {
+async fn update(redis: &RedisLink) -> Result<(), RedisError> {
+    let mut connection = redis.connection().await?;
     let fields: Vec<(String, i64)> = cmd("HGETALL")
         .arg(COUNTS_KEY)
-        .query_async(connection)
+        .query_async(&mut connection)
         .await?;
     let now = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -53,7 +47,7 @@ async fn update(connection: &mut ConnectionManager) -> Result<(), RedisError> {
         cmd("HDEL")
             .arg(COUNTS_KEY)
             .arg(counts.stale)
-            .exec_async(connection)
+            .exec_async(&mut connection)
             .await?;
     }
     Ok(())

@@ -9,11 +9,8 @@ mod commands;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use dispatch_proto::redis::PartitionKeys;
-use dispatch_service::redis_link::RedisLink;
-use redis::{
-    FromRedisValue, Pipeline, RedisResult, Value, aio::MultiplexedConnection, from_redis_value,
-    pipe,
-};
+use dispatch_service::redis_link::{Connection, RedisLink};
+use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value, pipe};
 
 use self::commands::Databases;
 use crate::{
@@ -34,11 +31,12 @@ use crate::{
 /// Ids that a purge looks at in one step, so that no single command holds Redis up.
 const PAGE: usize = 500;
 
-/// One partition's link to Redis. The connection is its own: what it watches is nobody else's.
+/// One partition's link to Redis. It holds a connection of the pool for as long as it owns the partition: what that one watches is
+/// nobody else's.
 pub(super) struct Store {
     link: RedisLink,
     messages: Databases,
-    connection: Option<MultiplexedConnection>,
+    connection: Option<Connection>,
     keys: PartitionKeys,
     /// What marks the epoch as this connection's.
     token: String,
@@ -286,7 +284,7 @@ impl Store {
     async fn query<T: FromRedisValue>(&mut self, pipe: &Pipeline) -> Result<T, StoreError> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(self.link.connect().await?),
+            None => self.connection.insert(self.link.connection().await?),
         };
         let result = pipe.query_async(connection).await;
         if result.is_err() {

@@ -3,8 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use dispatch_proto::redis::{SHARDS, STATUSES_HASH};
-use dispatch_service::health::Condition;
-use redis::{AsyncCommands, RedisError, aio::ConnectionManager};
+use dispatch_service::{health::Condition, redis_link::RedisLink};
+use redis::{AsyncCommands, RedisError};
 use tokio::sync::watch;
 
 /// How often the number of shards is read.
@@ -13,7 +13,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The number of shards, followed; and the shards' statuses, read when asked for.
 #[derive(Clone)]
 pub(crate) struct Shards {
-    redis: ConnectionManager,
+    redis: RedisLink,
     connected: Condition,
     total: Arc<watch::Sender<Option<u32>>>,
 }
@@ -27,7 +27,7 @@ impl std::fmt::Debug for Shards {
 }
 
 impl Shards {
-    pub(crate) fn new(redis: ConnectionManager, connected: Condition) -> Self {
+    pub(crate) fn new(redis: RedisLink, connected: Condition) -> Self {
         Self {
             redis,
             connected,
@@ -47,7 +47,7 @@ impl Shards {
 
     /// Reads the number now.
     pub(crate) async fn refresh(&self) -> Result<Option<u32>, RedisError> {
-        let read: Option<String> = self.redis.clone().get(SHARDS).await?;
+        let read: Option<String> = self.redis.connection().await?.get(SHARDS).await?;
         let number = read.as_deref().and_then(|text| text.trim().parse().ok());
         if let Some(total) = number.filter(|total| *total > 0) {
             self.total.send_if_modified(|known| {
@@ -89,6 +89,10 @@ impl Shards {
 
     /// A shard's status as its owner wrote it, `None` if there is none yet.
     pub(crate) async fn status(&self, shard: u32) -> Result<Option<String>, RedisError> {
-        self.redis.clone().hget(STATUSES_HASH, shard).await
+        self.redis
+            .connection()
+            .await?
+            .hget(STATUSES_HASH, shard)
+            .await
     }
 }

@@ -76,6 +76,8 @@ settings! {
     REDIS_HOST = "127.0.0.1", "host name or address of Redis";
     REDIS_PORT = "6379", "port of Redis, a number from 1 to 65535";
     REDIS_MESSAGES_URL = "", "a Redis URL for the messages of the Spectacles layout, on the server of REDIS_URL; empty for its database 1", secret;
+    REDIS_POOL_SIZE = "", "most connections to Redis that a process opens, a number; empty for as many as it needs (cache-writer: PARTITIONS + 4, the others: 8)";
+    REDIS_POOL_TIMEOUT = "5000", "milliseconds to wait for a free connection to Redis, a number from 1";
     PROMETHEUS_HOST = "127.0.0.1", "address on which metrics and health are served";
     PROMETHEUS_PORT = "", "port of metrics and health, a number from 1 to 65535; empty for 8005 (gateway-ingest), 8006 (cache-writer), 8007 (command-router)";
     BUFFER_BYTES = "67108864", "bytes of events that gateway-ingest holds while RabbitMQ is away, a number from 1048576";

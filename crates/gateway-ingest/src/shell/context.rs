@@ -5,7 +5,6 @@ use std::{
     time::{Duration, Instant, SystemTime, UNIX_EPOCH},
 };
 
-use redis::aio::ConnectionManager;
 use tokio::sync::Semaphore;
 use twilight_gateway::Config as ShardConfig;
 
@@ -35,7 +34,6 @@ pub(crate) struct Context {
     pub(crate) publishing: Current,
     /// Connection B: commands.
     pub(crate) consuming: Current,
-    pub(crate) redis: ConnectionManager,
     pub(crate) book: Arc<Book>,
     pub(crate) replies: Replies,
     /// Commands of each shard that RabbitMQ may hand out at a time.

@@ -9,8 +9,8 @@ use dispatch_proto::{
     },
     session::{SessionRecord, ShardStatus},
 };
-use dispatch_service::{backoff::Backoff, health::Condition};
-use redis::{FromRedisValue, Pipeline, RedisResult, Script, aio::ConnectionManager};
+use dispatch_service::{backoff::Backoff, health::Condition, redis_link::RedisLink};
+use redis::{FromRedisValue, Pipeline, RedisResult, Script};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -68,7 +68,6 @@ pub(crate) struct Seen {
 pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationToken) {
     let connected = &seen.redis;
     let script = Script::new(STORE);
-    let mut redis = context.redis.clone();
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut all_at = Instant::now();
@@ -87,14 +86,14 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
             all_at = Instant::now();
             context.book.all_changed();
         }
-        let stored = store(&context, &script, &mut redis, urgent).await;
+        let stored = store(&context, &script, urgent).await;
         stale |= stored.as_ref().is_ok_and(|stored| *stored);
         let mut result = stored.map(drop);
         if result.is_ok() && !urgent {
-            result = show_life(&context, &mut redis, stopping).await;
+            result = show_life(&context, stopping).await;
         }
         if result.is_ok() && stale && !urgent {
-            result = summarise(&context, &mut redis).await;
+            result = summarise(&context).await;
             stale = result.is_err();
         }
         if let Err(error) = &result
@@ -110,12 +109,7 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
 }
 
 /// Stores what has changed of own shards; `true` if there was anything. If it is urgent, only sessions that have begun.
-async fn store(
-    context: &Context,
-    script: &Script,
-    redis: &mut ConnectionManager,
-    urgent: bool,
-) -> RedisResult<bool> {
+async fn store(context: &Context, script: &Script, urgent: bool) -> RedisResult<bool> {
     let sessions: BTreeMap<u32, String> = (context.book.take_changed(urgent).iter())
         .map(|record| (record.shard, json(record)))
         .collect();
@@ -137,7 +131,11 @@ async fn store(
         for (shard, value) in values {
             call.arg(*shard).arg(value);
         }
-        match call.invoke_async::<Vec<u32>>(redis).await {
+        let stored = async {
+            let mut redis = context.config.redis.connection().await?;
+            call.invoke_async::<Vec<u32>>(&mut redis).await
+        };
+        match stored.await {
             Ok(shards) => refused.extend(shards),
             Err(error) => {
                 let all = sessions.keys().chain(statuses.keys()).copied();
@@ -163,18 +161,15 @@ async fn store(
                 pipe.hset(OWNERS_HASH, *shard, &context.instance).ignore();
             }
             context.book.give_back(held);
-            pipe.query_async::<()>(redis).await?;
+            pipe.exec_async(&mut context.config.redis.connection().await?)
+                .await?;
         }
     }
     Ok(!sessions.is_empty() || !statuses.is_empty())
 }
 
 /// Says that this process lives and can own shards; at the end, that it does not any more.
-async fn show_life(
-    context: &Context,
-    redis: &mut ConnectionManager,
-    stopping: bool,
-) -> RedisResult<()> {
+async fn show_life(context: &Context, stopping: bool) -> RedisResult<()> {
     let key = ingest_alive(&context.instance);
     let mut pipe = redis::pipe();
     if stopping {
@@ -184,7 +179,8 @@ async fn show_life(
     } else {
         return Ok(());
     }
-    pipe.query_async(redis).await
+    pipe.exec_async(&mut context.config.redis.connection().await?)
+        .await
 }
 
 /// Gauges and readiness, from what the shards said last.
@@ -207,10 +203,11 @@ fn observe(context: &Context, seen: &Seen) {
 }
 
 /// Rewrites the keys that others read. They are put together from the hashes, to which every replica adds its own shards.
-async fn summarise(context: &Context, redis: &mut ConnectionManager) -> RedisResult<()> {
+async fn summarise(context: &Context) -> RedisResult<()> {
+    let mut redis = context.config.redis.connection().await?;
     let mut read = redis::pipe();
     read.hvals(SESSIONS_HASH).hvals(STATUSES_HASH);
-    let (sessions, statuses): (Vec<String>, Vec<String>) = read.query_async(redis).await?;
+    let (sessions, statuses): (Vec<String>, Vec<String>) = read.query_async(&mut redis).await?;
     let mut sessions: Vec<SessionRecord> = parsed(&sessions);
     sessions.retain(|record| record.shards_total == context.total && record.shard < context.total);
     sessions.sort_unstable_by_key(|record| record.shard);
@@ -224,7 +221,7 @@ async fn summarise(context: &Context, redis: &mut ConnectionManager) -> RedisRes
         .ignore()
         .set(SHARDS, context.total)
         .ignore()
-        .query_async(redis)
+        .query_async(&mut redis)
         .await
 }
 
@@ -255,7 +252,7 @@ impl Inherited {
 }
 
 /// What was there before.
-pub(crate) async fn inherited(redis: &ConnectionManager) -> Inherited {
+pub(crate) async fn inherited(redis: &RedisLink) -> Inherited {
     let mut pipe = redis::pipe();
     pipe.get(SESSIONS)
         .get(SHARDS)
@@ -282,14 +279,14 @@ pub(crate) async fn inherited(redis: &ConnectionManager) -> Inherited {
 pub(crate) async fn refuse_total(context: &Context) {
     let mut pipe = redis::pipe();
     pipe.set(REFUSED_SHARDS, context.total).ignore();
-    until_done(&context.redis, &pipe).await
+    until_done(&context.config.redis, &pipe).await
 }
 
 /// The process that Redis names as the shard's owner.
 pub(crate) async fn owner(context: &Context, shard: u32) -> Option<String> {
     let mut pipe = redis::pipe();
     pipe.hget(OWNERS_HASH, shard);
-    let (owner,) = until_done(&context.redis, &pipe).await;
+    let (owner,) = until_done(&context.config.redis, &pipe).await;
     owner
 }
 
@@ -297,7 +294,7 @@ pub(crate) async fn owner(context: &Context, shard: u32) -> Option<String> {
 pub(crate) async fn is_alive(context: &Context, instance: &str) -> bool {
     let mut pipe = redis::pipe();
     pipe.exists(ingest_alive(instance));
-    let (alive,) = until_done(&context.redis, &pipe).await;
+    let (alive,) = until_done(&context.config.redis, &pipe).await;
     alive
 }
 
@@ -308,7 +305,7 @@ pub(crate) async fn own(context: &Context, shard: u32) {
     if context.book.starts() {
         pipe.set(STARTED, timestamp()).ignore();
     }
-    until_done(&context.redis, &pipe).await
+    until_done(&context.config.redis, &pipe).await
 }
 
 /// The session that the shard may resume.
@@ -318,7 +315,7 @@ pub(crate) async fn session(context: &Context, shard: u32) -> Option<SessionReco
     }
     let mut pipe = redis::pipe();
     pipe.hget(SESSIONS_HASH, shard);
-    let (own,) = until_done(&context.redis, &pipe).await;
+    let (own,) = until_done(&context.config.redis, &pipe).await;
     let stored = Stored {
         own,
         shared: context.inherited.sessions.get(&shard).cloned(),
@@ -328,11 +325,11 @@ pub(crate) async fn session(context: &Context, shard: u32) -> Option<SessionReco
 }
 
 /// Runs the commands until Redis has carried them out.
-async fn until_done<T: FromRedisValue>(redis: &ConnectionManager, pipe: &Pipeline) -> T {
+async fn until_done<T: FromRedisValue>(redis: &RedisLink, pipe: &Pipeline) -> T {
     let mut backoff = Backoff::default();
-    let mut redis = redis.clone();
     loop {
-        match pipe.query_async(&mut redis).await {
+        let done = async { pipe.query_async(&mut redis.connection().await?).await };
+        match done.await {
             Ok(value) => return value,
             Err(error) => {
                 let delay = backoff.next_delay();
