@@ -6,6 +6,8 @@
 
 pub mod cases;
 pub mod commands;
+mod in_batch;
+mod progress;
 pub mod rebuild;
 pub mod run;
 pub mod strike;
@@ -48,7 +50,7 @@ impl Case {
         let crashes = self.rounds.iter().flatten();
         let crashes = crashes.filter(|strike| strike.may_repeat()).count() as u64;
         Tolerated {
-            repeats: crashes * run::IN_FLIGHT,
+            crashes,
             repeats_other_old: self.rounds.iter().any(|round| loses_track(round)),
         }
     }
@@ -112,10 +114,7 @@ mod tests {
                 settings: BTreeMap::new(),
             };
             let tolerated = case.tolerated();
-            (
-                tolerated.repeats / run::IN_FLIGHT,
-                tolerated.repeats_other_old,
-            )
+            (tolerated.crashes, tolerated.repeats_other_old)
         };
         for alone in [
             KillIngest,

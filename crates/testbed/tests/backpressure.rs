@@ -66,7 +66,7 @@ async fn the_buffer_drains_after_a_crash_of_rabbitmq() {
     full::filled(&stack).await;
     full::stays_within_bounds(&stack, HEARTBEAT * 6).await;
     stack.servers.rabbitmq.restart().await.unwrap();
-    full::drained(&mut stack, load, full::IN_FLIGHT).await;
+    full::drained(&mut stack, load, 1).await;
     assert_eq!(Held::of(&stack), before, "a connection was lost");
     stack.stop().await.unwrap();
 }

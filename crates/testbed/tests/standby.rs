@@ -63,7 +63,7 @@ async fn a_standby_writes_nothing_is_ready_and_takes_over_by_resuming() {
     let report = stack.check(LIMIT).await.unwrap();
     assert_eq!(
         report.faults(Tolerated {
-            repeats: u64::MAX,
+            crashes: u64::MAX,
             ..Tolerated::default()
         }),
         Vec::<String>::new(),

@@ -46,6 +46,10 @@ pub struct Report {
     pub repeated_differing: u64,
     /// Of those, deliveries that differ in `old` alone.
     pub repeated_other_old: u64,
+    /// The most runs of repeats that a shard has seen.
+    pub repeat_runs: u64,
+    /// Events in the longest of those runs.
+    pub longest_repeat_run: u64,
     /// First occurrences behind one that was sent later on the same shard.
     pub misordered: u64,
     /// Events whose `old` is not what an exact cache reports.
@@ -66,11 +70,14 @@ pub struct Report {
     pub samples: Vec<String>,
 }
 
+/// The most events that a writer takes in one batch.
+const BATCH: u64 = 1_000;
+
 /// Faults that a case's own nature brings with it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Tolerated {
-    /// So many identical repeats: something crashed with batches in flight.
-    pub repeats: u64,
+    /// So often something crashed that may have had a batch in flight for every shard.
+    pub crashes: u64,
     /// Repeats that differ in `old`: Redis lost its data together with who had just applied the events.
     pub repeats_other_old: bool,
 }
@@ -82,12 +89,20 @@ impl Report {
         let counts = [
             (self.lost, "lost"),
             (
-                if self.repeated <= tolerated.repeats {
+                if tolerated.crashes > 0 {
                     0
                 } else {
                     self.repeated
                 },
                 "repeated",
+            ),
+            (
+                self.repeat_runs.saturating_sub(tolerated.crashes),
+                "runs of repeats on a shard beyond one for each crash",
+            ),
+            (
+                self.longest_repeat_run.saturating_sub(BATCH),
+                "events in a run of repeats beyond a batch",
             ),
             (
                 if tolerated.repeats_other_old {
@@ -139,6 +154,8 @@ pub fn compare(ledger: &Ledger, sent: &BTreeMap<u32, Vec<Expected>>) -> Report {
         repeated: ledger.repeated,
         repeated_differing: ledger.repeated_differing,
         repeated_other_old: ledger.repeated_other_old,
+        repeat_runs: ledger.repeat_runs(),
+        longest_repeat_run: ledger.longest_repeat_run(),
         malformed: ledger.malformed,
         redelivered: ledger.redelivered,
         gaps: ledger.gaps.len() as u64,
@@ -303,6 +320,8 @@ mod tests {
             events: 4,
             lost: 1,
             repeated: 1,
+            repeat_runs: 1,
+            longest_repeat_run: 1,
             misordered: 1,
             wrong_old: 1,
             altered: 1,
@@ -313,10 +332,10 @@ mod tests {
         assert_eq!(report, expected);
         assert_eq!(report.samples.len(), 4, "{:?}", report.samples);
         let lenient = Tolerated {
-            repeats: 1,
+            crashes: 1,
             ..Tolerated::default()
         };
-        assert_eq!(report.faults(Tolerated::default()).len(), 6);
+        assert_eq!(report.faults(Tolerated::default()).len(), 7);
         assert_eq!(report.faults(lenient).len(), 5);
     }
 }

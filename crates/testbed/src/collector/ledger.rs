@@ -72,6 +72,7 @@ pub struct Ledger {
     pub repeated_other_old: u64,
     /// For each repeat, when the event had arrived first.
     pub repeats: Vec<Instant>,
+    runs: HashMap<i128, Runs>,
     /// Deliveries that the broker repeated because the collector's acknowledgement was lost with the connection.
     pub redelivered: u64,
     /// Gap notices, parsed.
@@ -80,6 +81,30 @@ pub struct Ledger {
     pub malformed: u64,
     /// The first of those, in words.
     pub problems: Vec<String>,
+}
+
+/// The runs of repeats of a shard: what was in flight at a crash comes again as one run, in its order, before anything new.
+#[derive(Debug, Default)]
+struct Runs {
+    count: u64,
+    longest: u64,
+    /// Session, last sequence and length of the run that is under way.
+    current: Option<(String, u64, u64)>,
+}
+
+impl Runs {
+    fn repeat(&mut self, session: &str, seq: u64) {
+        let length = match &self.current {
+            Some((last, sequence, length)) if last != session || *sequence < seq => length + 1,
+            // The same once more is another run.
+            _ => {
+                self.count += 1;
+                1
+            }
+        };
+        self.longest = self.longest.max(length);
+        self.current = Some((session.to_owned(), seq, length));
+    }
 }
 
 #[derive(Deserialize)]
@@ -120,6 +145,20 @@ impl Ledger {
     pub fn distinct_gaps(&self) -> usize {
         let distinct: BTreeSet<String> = self.gaps.iter().map(Value::to_string).collect();
         distinct.len()
+    }
+
+    /// The most runs of repeats that a shard has seen. A crash makes one: what was in flight comes again, in its order,
+    /// before anything new.
+    #[must_use]
+    pub fn repeat_runs(&self) -> u64 {
+        self.runs.values().map(|runs| runs.count).max().unwrap_or(0)
+    }
+
+    /// Events in the longest of those runs.
+    #[must_use]
+    pub fn longest_repeat_run(&self) -> u64 {
+        let longest = self.runs.values().map(|runs| runs.longest);
+        longest.max().unwrap_or(0)
     }
 
     /// The first occurrence of an event.
@@ -171,6 +210,8 @@ impl Ledger {
             } else {
                 self.repeated += 1;
                 self.repeats.push(first.at);
+                let runs = self.runs.entry(first.shard).or_default();
+                runs.repeat(session, body.s);
             }
             return Ok(());
         }
@@ -190,6 +231,9 @@ impl Ledger {
             },
         );
         self.events += 1;
+        if let Some(runs) = message.shard.and_then(|shard| self.runs.get_mut(&shard)) {
+            runs.current = None;
+        }
         Ok(())
     }
 }
@@ -228,6 +272,27 @@ pub(crate) mod tests {
         assert_eq!((ledger.repeated_other_old, ledger.repeats.len()), (1, 2));
         assert_eq!(ledger.arrival("a:b", 1).unwrap().name, "X");
         assert_eq!(ledger.malformed, 0);
+    }
+
+    #[test]
+    fn a_batch_that_comes_again_is_one_run_of_its_shard() {
+        let mut ledger = Ledger::default();
+        let mut arrives = |shard, session: &str, seqs: &[u64]| {
+            for seq in seqs {
+                arrive(&mut ledger, shard, session, *seq, r#"X "d":{}"#);
+            }
+            (ledger.repeat_runs(), ledger.longest_repeat_run())
+        };
+        assert_eq!(arrives(0, "a", &[1, 2, 3, 4]), (0, 0));
+        assert_eq!(arrives(0, "a", &[2, 3]), (1, 2));
+        // Another shard's events don't end it, and a session's successor belongs to it.
+        assert_eq!(arrives(1, "b", &[1, 1]), (1, 2));
+        assert_eq!(arrives(0, "a", &[4]), (1, 3));
+        assert_eq!(arrives(0, "c", &[1, 2]), (1, 3));
+        assert_eq!(arrives(0, "a", &[4]), (2, 3));
+        assert_eq!(arrives(0, "c", &[1, 2]), (2, 3));
+        // Twice the same is one too many.
+        assert_eq!(arrives(0, "c", &[1, 2]), (3, 3));
     }
 
     #[test]

@@ -18,14 +18,15 @@ const MANY: usize = 8;
 #[must_use]
 pub fn suite(seed: u64) -> Vec<Case> {
     use Strike::{
-        BlockRabbitMq, CutSocket, FreezeWriter, FreezeWriterInBatch, InvalidResumable,
-        InvalidSession, KillIngest, KillRabbitMq, KillRedis, KillRouter, KillWriter,
-        KillWriterInBatch, KillWriterUnconfirmed, LoseRedis, Reconnect, RefuseConnections,
-        SilenceWriter, StallAcks, TermIngest, TermRouter, TermWriter, TermWriterInBatch,
+        BlockRabbitMq, CloseAfterHello, CutSocket, FreezeWriter, FreezeWriterInBatch,
+        InvalidResumable, InvalidSession, KillIngest, KillRabbitMq, KillRedis, KillRouter,
+        KillWriter, KillWriterInBatch, KillWriterUnconfirmed, LimitRest, LoseRedis, NoHello,
+        Reconnect, RefuseConnections, RefuseResumes, ResetUpgrades, SilenceWriter, SilentResume,
+        StallAcks, TermIngest, TermRouter, TermWriter, TermWriterInBatch,
     };
     let single = |strike| vec![vec![strike]];
     let turns = |strike: fn(usize) -> Strike| (0..MANY).map(|n| vec![strike(n)]).collect();
-    let cases: [(&str, Vec<Vec<Strike>>); 31] = [
+    let cases: [(&str, Vec<Vec<Strike>>); 37] = [
         ("no fault", Vec::new()),
         ("kill -9 ingest, 4 times", vec![vec![KillIngest]; 4]),
         ("kill -9 writer, 8 times", turns(KillWriter)),
@@ -54,6 +55,15 @@ pub fn suite(seed: u64) -> Vec<Case> {
         (
             "connections refused",
             vec![vec![CutSocket, RefuseConnections]],
+        ),
+        ("reset after the upgrade", single(ResetUpgrades)),
+        ("closed after HELLO", single(CloseAfterHello)),
+        ("resumes refused", single(RefuseResumes)),
+        ("no HELLO", single(NoHello)),
+        ("node dies at the resume", single(SilentResume)),
+        (
+            "REST says 429, ingest killed",
+            vec![vec![LimitRest, KillIngest]],
         ),
         ("writer frozen and woken, 8 times", turns(FreezeWriter)),
         (
@@ -139,13 +149,20 @@ fn separable(mut round: Vec<Strike>) -> Vec<Strike> {
 
 fn clash(first: Strike, second: Strike) -> bool {
     use Strike::{
-        BlockRabbitMq, FreezeWriter, FreezeWriterInBatch, InvalidSession, KillIngest, KillRabbitMq,
-        KillRedis, KillRouter, KillWriterInBatch, KillWriterUnconfirmed, LoseRedis, SilenceWriter,
-        TermIngest, TermRouter, TermWriter, TermWriterInBatch,
+        BlockRabbitMq, CloseAfterHello, FreezeWriter, FreezeWriterInBatch, InvalidSession,
+        KillIngest, KillRabbitMq, KillRedis, KillRouter, KillWriterInBatch, KillWriterUnconfirmed,
+        LoseRedis, NoHello, RefuseConnections, RefuseResumes, ResetUpgrades, SilenceWriter,
+        SilentResume, TermIngest, TermRouter, TermWriter, TermWriterInBatch,
     };
     let is_broker = matches!(second, KillRabbitMq | BlockRabbitMq);
     let is_store = matches!(second, KillRedis | LoseRedis);
     let is_ingest = matches!(second, KillIngest | TermIngest);
+    // Nothing comes in again before the round is over.
+    let stops_events = is_ingest
+        || matches!(
+            second,
+            RefuseConnections | ResetUpgrades | CloseAfterHello | NoHello
+        );
     // One process crashes or ends once.
     let writer = |strike: Strike| strike.writer_crash().or(strike.writer_end());
     if writer(first).is_some() && writer(first) == writer(second) {
@@ -153,18 +170,24 @@ fn clash(first: Strike, second: Strike) -> bool {
     }
     match first {
         // Both servers and every writer have a part in it.
-        KillWriterUnconfirmed => is_broker || is_store || writer(second).is_some(),
+        KillWriterUnconfirmed => is_broker || is_store || stops_events || writer(second).is_some(),
         KillIngest => is_ingest,
         KillRouter => second == TermRouter,
         // An orderly end needs servers that answer.
-        TermIngest | TermRouter | TermWriter(_) | TermWriterInBatch(_) => is_broker || is_store,
-        // Redis must answer in the end, to both.
-        KillWriterInBatch(_) => is_store,
-        FreezeWriterInBatch(_) => is_broker || is_store,
+        TermIngest | TermRouter | TermWriter(_) => is_broker || is_store,
+        TermWriterInBatch(_) => is_broker || is_store || stops_events,
+        // Redis must answer in the end, to both, and events must come in.
+        KillWriterInBatch(_) => is_broker || is_store || stops_events,
+        FreezeWriterInBatch(_) => is_broker || is_store || stops_events,
         // Its connections are closed with the broker's help.
         FreezeWriter(_) | SilenceWriter(_) => is_broker,
         KillRabbitMq => is_broker,
         KillRedis => is_store,
+        // Each ends with all of Discord's wrong answers.
+        ResetUpgrades | CloseAfterHello | RefuseResumes | NoHello | SilentResume => matches!(
+            second,
+            ResetUpgrades | CloseAfterHello | RefuseResumes | NoHello | SilentResume
+        ),
         // What only a process had in hand is gone with it once the session can't be resumed either.
         LoseRedis | InvalidSession => is_ingest,
         _ => false,

@@ -36,8 +36,6 @@ pub(super) const ARRIVE_LIMIT: Duration = Duration::from_secs(60);
 const COMMANDS_LIMIT: Duration = Duration::from_secs(15);
 /// Latest moment of a strike after the one before has been overcome, or of the second of two after the first.
 const MOMENT_MS: u64 = 600;
-/// The most events that a crash leaves in flight: a batch of a writer for each partition that has a shard.
-pub(super) const IN_FLIGHT: u64 = 1_000 * SHARDS as u64;
 /// What was in flight at a crash had arrived at most so long before it.
 const IN_FLIGHT_AGE: Duration = Duration::from_secs(2);
 /// Heartbeat, in seconds, where the broker is to notice by itself that a client is frozen.

@@ -3,22 +3,16 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use discord_sim::{Fault, Scope};
+use discord_sim::{Answer, Fault, Point, RestFault, Scope};
 
 use super::run::HEARTBEAT;
-use super::unconfirmed;
+use super::{in_batch, unconfirmed};
 use crate::process::Process;
 use crate::stack::{STOP_LIMIT, Stack};
 
 /// Longest time for a restarted service to be ready. With a broker that restarts at the same time too.
 const READY_LIMIT: Duration = Duration::from_secs(30);
 
-/// Time in which every partition with traffic comes to wait for a frozen Redis.
-const FILL: Duration = Duration::from_millis(60);
-/// Time in which Redis answers reads and hardly carries out the writes that follow.
-const READS: Duration = Duration::from_millis(1);
-/// Time in which more frames gather than a writer takes at once.
-const BACKLOG: Duration = Duration::from_millis(400);
 /// Longest time for the broker to replace a client of which it hears nothing.
 const SILENCE_LIMIT: Duration = Duration::from_secs(25);
 
@@ -70,11 +64,23 @@ pub enum Strike {
     StallAcks,
     /// The sockets to Discord are cut, and new ones refused for a while.
     RefuseConnections,
+    /// The sockets are cut, and new ones reset right after the upgrade for a while.
+    ResetUpgrades,
+    /// The sockets are cut, and new ones closed right after HELLO for a while.
+    CloseAfterHello,
+    /// The sockets are cut, and of each shard the next two resumes closed upon.
+    RefuseResumes,
+    /// The sockets are cut, and the next of each shard gets no HELLO.
+    NoHello,
+    /// The sockets are cut, and each shard's next resume goes to a node that dies then.
+    SilentResume,
+    /// `GET /gateway/bot` is answered with 429, once.
+    LimitRest,
 }
 
 impl Strike {
     /// Every kind, with writers 0 and 1 where that makes a difference.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 33] = [
         Self::KillIngest,
         Self::KillWriter(0),
         Self::KillWriter(1),
@@ -102,6 +108,12 @@ impl Strike {
         Self::InvalidSession,
         Self::StallAcks,
         Self::RefuseConnections,
+        Self::ResetUpgrades,
+        Self::CloseAfterHello,
+        Self::RefuseResumes,
+        Self::NoHello,
+        Self::SilentResume,
+        Self::LimitRest,
     ];
 
     /// Whether a batch in flight may be published twice (P4): a writer crashes between publishing and the ack, or loses its
@@ -157,6 +169,12 @@ impl Strike {
             Self::StallAcks => return HEARTBEAT * 5 / 2,
             Self::FreezeWriter(_) | Self::FreezeWriterInBatch(_) => 700,
             Self::RefuseConnections => 1_000,
+            // Long enough for every shard to come back and meet with it.
+            Self::ResetUpgrades
+            | Self::CloseAfterHello
+            | Self::RefuseResumes
+            | Self::NoHello
+            | Self::SilentResume => 3_000,
             _ => 200,
         };
         Duration::from_millis(milliseconds)
@@ -174,44 +192,20 @@ impl Strike {
             Self::KillRouter => stack.router.kill9(),
             Self::TermIngest => stack.ingest.stop(STOP_LIMIT).await?,
             Self::TermWriter(n) => writer(stack, n).stop(STOP_LIMIT).await?,
-            Self::TermWriterInBatch(n) => {
-                let n = n % stack.writers.len();
-                let (writer, redis) = (&mut stack.writers[n], &mut stack.servers.redis);
-                redis.freeze();
-                tokio::time::sleep(BACKLOG).await;
-                let woken = async {
-                    tokio::time::sleep(FILL).await;
-                    redis.wake();
-                };
-                let (stopped, ()) = tokio::join!(writer.stop(STOP_LIMIT), woken);
-                stopped?;
-            }
+            Self::TermWriterInBatch(n) => in_batch::end_writer(stack, n).await?,
             Self::TermRouter => stack.router.stop(STOP_LIMIT).await?,
             Self::KillRabbitMq => stack.servers.rabbitmq.kill(),
             Self::BlockRabbitMq => stack.servers.rabbitmq.set_memory_alarm(true).await?,
             Self::KillRedis => stack.servers.redis.kill(),
             Self::LoseRedis => stack.servers.redis.lose_data()?,
-            Self::KillWriterInBatch(n) => {
-                stack.servers.redis.freeze();
-                tokio::time::sleep(FILL).await;
-                // Enough for the reads to be answered; the writes that follow are held up.
-                stack.servers.redis.wake();
-                tokio::time::sleep(READS).await;
-                stack.servers.redis.freeze();
-                tokio::time::sleep(FILL).await;
-                writer(stack, n).kill9();
-                stack.servers.redis.wake();
-            }
+            Self::KillWriterInBatch(n) => in_batch::kill_writer(stack, n).await?,
             Self::KillWriterUnconfirmed => unconfirmed::kill_writer(stack).await?,
             Self::FreezeWriter(n) => {
                 writer(stack, n).sigstop();
                 replace_consumers(stack, n).await?;
             }
             Self::FreezeWriterInBatch(n) => {
-                stack.servers.redis.freeze();
-                tokio::time::sleep(FILL).await;
-                writer(stack, n).sigstop();
-                stack.servers.redis.wake();
+                let n = in_batch::freeze_writer(stack, n).await?;
                 replace_consumers(stack, n).await?;
             }
             Self::SilenceWriter(n) => writer(stack, n).sigstop(),
@@ -221,6 +215,18 @@ impl Strike {
             Self::InvalidSession => discord(stack, Fault::InvalidSession { resumable: false }),
             Self::StallAcks => discord(stack, Fault::StallAcks(true)),
             Self::RefuseConnections => discord(stack, Fault::RefuseConnections(true)),
+            Self::ResetUpgrades
+            | Self::CloseAfterHello
+            | Self::RefuseResumes
+            | Self::NoHello
+            | Self::SilentResume => self.answer_wrongly(stack),
+            Self::LimitRest => stack.sim.rest_fault(RestFault {
+                route: Some("/gateway/bot".into()),
+                status: Some(429),
+                retry_after: Some("2".into()),
+                times: Some(1),
+                ..RestFault::default()
+            }),
         }
         Ok(())
     }
@@ -233,18 +239,24 @@ impl Strike {
     pub async fn end(self, stack: &mut Stack) -> Result<()> {
         match self {
             Self::KillIngest | Self::TermIngest => stack.ingest.restart()?,
-            Self::KillWriter(n)
-            | Self::KillWriterInBatch(n)
-            | Self::TermWriter(n)
-            | Self::TermWriterInBatch(n) => {
-                writer(stack, n).restart()?;
+            Self::KillWriter(_)
+            | Self::TermWriter(_)
+            | Self::KillWriterInBatch(_)
+            | Self::TermWriterInBatch(_)
+            | Self::KillWriterUnconfirmed => {
+                // Whichever it was.
+                for writer in &mut stack.writers {
+                    if !writer.runs() {
+                        writer.restart()?;
+                    }
+                }
             }
-            Self::KillWriterUnconfirmed => unconfirmed::restart_writer(stack)?,
             Self::KillRouter | Self::TermRouter => stack.router.restart()?,
             Self::KillRabbitMq => stack.servers.rabbitmq.restart().await?,
             Self::BlockRabbitMq => stack.servers.rabbitmq.set_memory_alarm(false).await?,
             Self::KillRedis | Self::LoseRedis => stack.servers.redis.restart().await?,
-            Self::FreezeWriter(n) | Self::FreezeWriterInBatch(n) => writer(stack, n).sigcont(),
+            Self::FreezeWriter(n) => writer(stack, n).sigcont(),
+            Self::FreezeWriterInBatch(_) => stack.writers.iter_mut().for_each(Process::sigcont),
             Self::SilenceWriter(n) => {
                 // That its partitions are served shows that it has been replaced.
                 let served = stack.arrived(&stack.sent(), SILENCE_LIMIT).await;
@@ -253,9 +265,42 @@ impl Strike {
             }
             Self::StallAcks => discord(stack, Fault::StallAcks(false)),
             Self::RefuseConnections => discord(stack, Fault::RefuseConnections(false)),
+            Self::ResetUpgrades
+            | Self::CloseAfterHello
+            | Self::RefuseResumes
+            | Self::NoHello
+            | Self::SilentResume => discord(stack, Fault::AnswerNormally { at: None }),
+            // Who comes too late for it is spared.
+            Self::LimitRest => stack.sim.rest_normally(),
             Self::CutSocket | Self::Reconnect | Self::InvalidResumable | Self::InvalidSession => {}
         }
         Ok(())
+    }
+
+    /// Has Discord answer wrongly to shards that come back, and makes them come back.
+    fn answer_wrongly(self, stack: &Stack) {
+        let (at, with, times) = match self {
+            Self::CloseAfterHello => (Point::Hello, Answer::Close(4000), None),
+            Self::RefuseResumes => (Point::Resume, Answer::Close(1011), Some(2)),
+            Self::NoHello => (Point::Upgrade, Answer::Ignore, Some(stack.shards)),
+            Self::SilentResume => (Point::Resume, Answer::Silence, Some(1)),
+            _ => (Point::Upgrade, Answer::Reset, None),
+        };
+        let fault = Fault::Answer {
+            at,
+            with,
+            times,
+            host: None,
+        };
+        match at {
+            Point::Resume => {
+                for shard in 0..stack.shards {
+                    stack.sim.fault(fault, Scope::Shard(shard));
+                }
+            }
+            _ => discord(stack, fault),
+        }
+        discord(stack, Fault::Drop);
     }
 
     /// Waits until every service is ready again.
@@ -277,10 +322,12 @@ async fn replace_consumers(stack: &mut Stack, n: usize) -> Result<()> {
     stack.servers.rabbitmq.close_connections_from(&ports).await
 }
 
-/// The `n`th writer, counted round.
+/// The `n`th writer, counted round, or the next one that runs.
 fn writer(stack: &mut Stack, n: usize) -> &mut Process {
-    let n = n % stack.writers.len();
-    &mut stack.writers[n]
+    let count = stack.writers.len();
+    let running = (0..count).map(|more| (n + more) % count);
+    let running = running.clone().find(|n| stack.writers[*n].runs());
+    &mut stack.writers[running.unwrap_or(n % count)]
 }
 
 fn discord(stack: &Stack, fault: Fault) {

@@ -2,12 +2,10 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
-use super::run::ARRIVE_LIMIT;
-use crate::process::Process;
+use super::progress::{Progress, reached};
 use crate::stack::Stack;
-use crate::wait;
 
 /// Time in which each shard has more than one event waiting: RabbitMQ may still take the first after an alarm.
 const BACKLOG: Duration = Duration::from_millis(400);
@@ -18,63 +16,14 @@ pub(super) async fn kill_writer(stack: &mut Stack) -> Result<()> {
     stack.servers.redis.freeze();
     tokio::time::sleep(BACKLOG).await;
     stack.servers.rabbitmq.set_memory_alarm(true).await?;
-    let mut before = Vec::new();
-    for writer in &stack.writers {
-        before.push(Counts::of(writer).await?);
-    }
+    let before = Progress::of_all(stack).await;
     stack.servers.redis.wake();
-    let mut committed = None;
-    wait::until("a writer to commit", ARRIVE_LIMIT, async || {
-        committed = grown(stack, &before, |counts| counts.commits).await;
-        committed.is_some()
-    })
-    .await?;
-    stack.writers[committed.context("no writer")?].kill9();
+    let committed = |before: &Progress, now: &Progress| now.commits > before.commits;
+    let n = reached(stack, "a writer to commit", 0, &before, committed).await?;
+    stack.writers[n].kill9();
     // Until then RabbitMQ doesn't read from the dead connection, and would take two heartbeats to notice.
     stack.servers.rabbitmq.set_memory_alarm(false).await?;
-    let replayed = async || {
-        let writer = grown(stack, &before, |counts| counts.replays).await;
-        writer.is_some()
-    };
-    wait::until("the journal to be read", ARRIVE_LIMIT, replayed).await?;
+    let replayed = |before: &Progress, now: &Progress| now.replays > before.replays;
+    reached(stack, "the journal to be read", 0, &before, replayed).await?;
     Ok(())
-}
-
-/// Starts the writer again.
-pub(super) fn restart_writer(stack: &mut Stack) -> Result<()> {
-    for writer in &mut stack.writers {
-        if !writer.runs() {
-            writer.restart()?;
-        }
-    }
-    Ok(())
-}
-
-/// What a writer has done since its start.
-struct Counts {
-    commits: f64,
-    /// Events published from a journal.
-    replays: f64,
-}
-
-impl Counts {
-    async fn of(writer: &Process) -> Result<Self> {
-        let metrics = writer.metrics().await?;
-        let steps = metrics.by("writer_redis_seconds_count", "step");
-        Ok(Self {
-            commits: steps.get("commit").copied().unwrap_or_default(),
-            replays: metrics.sum("writer_journal_replays_total").unwrap_or(0.0),
-        })
-    }
-}
-
-/// The first writer that runs and of which a count has grown.
-async fn grown(stack: &Stack, before: &[Counts], count: fn(&Counts) -> f64) -> Option<usize> {
-    for (n, (writer, before)) in stack.writers.iter().zip(before).enumerate() {
-        let now = Counts::of(writer).await;
-        if now.is_ok_and(|now| count(&now) > count(before)) {
-            return Some(n);
-        }
-    }
-    None
 }

@@ -185,14 +185,24 @@ impl RabbitMq {
             ),
         };
         // One call instead of three: each starts a virtual machine.
-        let expression = format!(
-            "{drop_last}ok = rabbit_vhost:add(<<\"{new}\">>, <<\"guest\">>), \
-             ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, <<\"{new}\">>, \
-             <<\".*\">>, <<\".*\">>, <<\".*\">>, <<\"guest\">>)."
-        );
+        let expression = format!("{drop_last}{}.", adding(&new));
         self.control(&["eval", &expression]).await?;
         self.vhosts += 1;
         Ok(())
+    }
+
+    /// Adds `count` virtual hosts, for processes that share the broker and nothing on it; returns their URLs.
+    ///
+    /// # Errors
+    ///
+    /// If `rabbitmqctl` fails.
+    pub async fn places(&self, count: usize) -> Result<Vec<String>> {
+        let names: Vec<_> = (0..count).map(|n| format!("place-{n}")).collect();
+        let expression: Vec<_> = names.iter().map(|name| adding(name)).collect();
+        self.control(&["eval", &format!("{}.", expression.join(", "))])
+            .await?;
+        let url = |name| format!("amqp://guest:guest@127.0.0.1:{}/{name}", self.port);
+        Ok(names.into_iter().map(url).collect())
     }
 
     /// Messages ready in each of the queues that exist, by name.
@@ -307,6 +317,15 @@ pub async fn connect(url: &str, name: &str) -> Result<Connection> {
     let connection = Connection::connect(url, properties);
     let connection = tokio::time::timeout(CONNECT_LIMIT, connection).await;
     Ok(connection.context("RabbitMQ doesn't answer")??)
+}
+
+/// The expression that adds a virtual host for everybody's use.
+fn adding(vhost: &str) -> String {
+    format!(
+        "ok = rabbit_vhost:add(<<\"{vhost}\">>, <<\"guest\">>), \
+         ok = rabbit_auth_backend_internal:set_permissions(<<\"guest\">>, <<\"{vhost}\">>, \
+         <<\".*\">>, <<\".*\">>, <<\".*\">>, <<\"guest\">>)"
+    )
 }
 
 fn vhost_name(n: u32) -> String {

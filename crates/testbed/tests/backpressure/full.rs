@@ -21,8 +21,6 @@ pub(crate) const RATE: f64 = 1_500.0;
 const LIMIT: Duration = Duration::from_secs(60);
 /// Events whose arrival shows that they flow.
 const WARM_UP: u64 = 500;
-/// What a writer may publish again when it loses RabbitMQ: a batch for each partition with a shard (design.md, P4).
-pub(crate) const IN_FLIGHT: u64 = 2_000;
 /// Time between two looks at the metrics, which are renewed every second.
 const LOOK: Duration = Duration::from_millis(250);
 
@@ -105,14 +103,15 @@ pub(crate) async fn stays_within_bounds(stack: &Stack, time: Duration) {
     );
 }
 
-/// The load ends, and everything that was sent arrives: in order, right, and once but for `repeats`.
-pub(crate) async fn drained(stack: &mut Stack, load: JoinHandle<u64>, repeats: u64) {
+/// The load ends, and everything that was sent arrives: in order, right, and once but for what was in flight at
+/// `crashes` (a writer that loses RabbitMQ is one).
+pub(crate) async fn drained(stack: &mut Stack, load: JoinHandle<u64>, crashes: u64) {
     stack.sim.stop_load();
     load.await.unwrap();
     let report = stack.check(LIMIT).await.unwrap();
     println!("{report}");
     let tolerated = Tolerated {
-        repeats,
+        crashes,
         ..Tolerated::default()
     };
     let faults = report.faults(tolerated);
