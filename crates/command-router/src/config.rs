@@ -10,6 +10,7 @@ use dispatch_service::{
         Reader,
         catalogue::{COMMAND_TTL, SPECTACLES_ENCODING, SPECTACLES_EXCHANGE},
     },
+    topology::QueueType,
 };
 
 /// Longest name of an exchange, in bytes: its queues' names, which end in a shard's number, are AMQP short strings.
@@ -25,6 +26,8 @@ pub struct Config {
     pub amqp: AmqpLink,
     /// Where Redis is.
     pub redis: RedisLink,
+    /// Type of the queues of commands.
+    pub queue_type: QueueType,
     /// How long a command may wait for its shard.
     pub command_ttl: Duration,
     /// Where Spectacles clients send, if they may.
@@ -45,6 +48,7 @@ impl Config {
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let amqp = AmqpLink::read(reader);
         let redis = RedisLink::read(reader, REDIS_CONNECTIONS);
+        let queue_type = QueueType::read(reader);
         let command_ttl = Duration::from_millis(reader.number(&COMMAND_TTL, 1..));
         let encoding = reader
             .checked(&SPECTACLES_ENCODING, Encoding::named)
@@ -62,6 +66,7 @@ impl Config {
         Some(Self {
             amqp: amqp?,
             redis: redis?,
+            queue_type,
             command_ttl,
             spectacles,
         })

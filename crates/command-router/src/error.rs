@@ -1,18 +1,18 @@
-//! What can go wrong while commands are routed. All of it ends with a new connection and the commands in hand coming again.
+//! What ends a session with RabbitMQ. What RabbitMQ refuses is none of it: that is the business of the one command.
 
 use dispatch_service::amqp::PublishError;
 use thiserror::Error;
 
-/// The router can't go on with this connection.
+/// The router can't go on with this connection. Commands that are not acknowledged come again on the next one.
 #[derive(Debug, Error)]
 pub(crate) enum RouterError {
     /// The connection or a channel failed.
     #[error("link to rabbitmq failed: {0}")]
     Link(#[from] lapin::Error),
-    /// A command, dead letter or reply was not taken.
+    /// The channel that commands are published on failed.
     #[error(transparent)]
     Publish(#[from] PublishError),
-    /// RabbitMQ ended a consumer, as it does when its queue is deleted.
-    #[error("rabbitmq ended the consumer of {0}")]
-    ConsumerEnded(String),
+    /// The lock is gone, while the connection is not: another router may be active.
+    #[error("the lock is gone")]
+    LockLost,
 }

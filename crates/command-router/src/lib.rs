@@ -6,11 +6,12 @@
 //! is [`core`], which is pure; `shell` does the I/O.
 //!
 //! **Invariant: one router is active.** Commands of a shard keep their order only if one process takes them from the queue,
-//! and `gateway.send` can carry no single-active-consumer argument, because clients declare it bare. So the router consumes
-//! with the `exclusive` flag; the others stand by until its connection ends, and then one of them takes over. All its queues
-//! are consumed on one channel of the connection it publishes on: the right and the ability to publish end together.
-//! (RabbitMQ honours the flag on classic queues only: a virtual host whose default queue type is quorum must not be used
-//! with several routers.)
+//! and `gateway.send` can carry no single-active-consumer argument, because clients declare it bare. So the router holds a
+//! lock: an exclusive queue, on the connection that it publishes on. The right and the ability to publish end together, on queues
+//! of any type; the others stand by until then.
+//!
+//! **Invariant: each command for itself.** Nothing that RabbitMQ refuses (a full reply queue, a full shard's queue, a full queue of
+//! dead letters) holds up or repeats what belongs to others, see [`core::forwarder`].
 //!
 //! **Invariant: at least once.** A command that was published but not acknowledged when the router or the broker died is
 //! published again, under the `message_id` that its sender gave it. Nothing else repeats, and nothing is lost.

@@ -3,12 +3,33 @@
 use std::time::Duration;
 
 use dispatch_proto::command::Refusal;
-use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
+use metrics::{
+    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+};
 
 const COMMANDS: &str = "command_router_commands_total";
 const ROUTE_SECONDS: &str = "command_router_route_seconds";
 const REFUSALS: &str = "command_router_refusals_total";
 const ASTRAY: &str = "command_router_astray_total";
+const ACTIVE: &str = "command_router_active";
+const WAITING: &str = "command_router_waiting";
+const SHARD_QUEUE_REFUSALS: &str = "command_router_shard_queue_refusals_total";
+const LOST_REPLIES: &str = "command_router_lost_replies_total";
+const LOST_DEAD_LETTERS: &str = "command_router_lost_dead_letters_total";
+const FOREIGN_CONSUMERS: &str = "command_router_foreign_consumers";
+
+/// Why a reply was lost.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum LostReply {
+    /// RabbitMQ refused it: the queue is full.
+    Refused,
+    /// There is no such queue: its sender is gone.
+    Unroutable,
+    /// RabbitMQ did not confirm it in time.
+    Unconfirmed,
+    /// The channel failed.
+    Failed,
+}
 
 /// What became of a command.
 #[derive(Clone, Copy, Debug)]
@@ -38,6 +59,27 @@ pub(crate) fn describe() {
         ASTRAY,
         "Commands for a shard that is not the one of the guild they are about"
     );
+    describe_gauge!(ACTIVE, "Whether this router is the active one");
+    describe_gauge!(
+        WAITING,
+        "Commands that wait for the number of shards, or for a shard's queue that refuses them"
+    );
+    describe_counter!(
+        SHARD_QUEUE_REFUSALS,
+        "Times RabbitMQ refused a command for a shard's queue; it is tried again"
+    );
+    describe_counter!(
+        LOST_REPLIES,
+        "Replies that did not reach the sender's queue"
+    );
+    describe_counter!(
+        LOST_DEAD_LETTERS,
+        "Rejected commands that RabbitMQ did not take as dead letters; they are in the log alone"
+    );
+    describe_gauge!(
+        FOREIGN_CONSUMERS,
+        "Other consumers of a queue that commands come in by: what they get is not routed"
+    );
 }
 
 pub(crate) fn finished(outcome: Outcome) {
@@ -62,4 +104,34 @@ pub(crate) fn refused(refusal: &Refusal) {
 
 pub(crate) fn astray() {
     counter!(ASTRAY).increment(1);
+}
+
+pub(crate) fn active(active: bool) {
+    gauge!(ACTIVE).set(f64::from(u8::from(active)));
+}
+
+pub(crate) fn waiting(commands: usize) {
+    gauge!(WAITING).set(commands as f64);
+}
+
+pub(crate) fn shard_queue_refused() {
+    counter!(SHARD_QUEUE_REFUSALS).increment(1);
+}
+
+pub(crate) fn reply_lost(lost: LostReply) {
+    let reason = match lost {
+        LostReply::Refused => "refused",
+        LostReply::Unroutable => "unroutable",
+        LostReply::Unconfirmed => "unconfirmed",
+        LostReply::Failed => "failed",
+    };
+    counter!(LOST_REPLIES, "reason" => reason).increment(1);
+}
+
+pub(crate) fn dead_letter_lost() {
+    counter!(LOST_DEAD_LETTERS).increment(1);
+}
+
+pub(crate) fn foreign_consumers(queue: &str, consumers: u32) {
+    gauge!(FOREIGN_CONSUMERS, "queue" => queue.to_owned()).set(f64::from(consumers));
 }

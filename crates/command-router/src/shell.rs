@@ -1,32 +1,40 @@
 //! The router's I/O.
 //!
-//! [`session`] holds the connection to RabbitMQ and starts over when it fails; within a session [`intake`] delivers the
-//! messages, [`pump`] carries them out through [`outlet`], [`sweep`] sees to queues that nobody consumes. [`shards`]
-//! follows Redis.
+//! [`session`] holds the connection to RabbitMQ and starts over when it fails; [`lock`] says which router is active. Within a
+//! session [`consumers`] take the messages, [`forwarder`] carries out what is decided about them, with [`publications`],
+//! [`dead_letters`] and [`replies`]; [`expiry`] sees to queues that nobody consumes. [`shards`] follows Redis.
 
-mod intake;
-mod outlet;
-mod pump;
+mod clock;
+mod consumers;
+mod dead_letters;
+mod envelope;
+mod expiry;
+mod forwarder;
+mod lock;
+mod publications;
+mod queues;
+mod readiness;
+mod replies;
 mod session;
 mod shards;
-mod sweep;
-
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+mod side_channel;
 
 use dispatch_service::{health::Condition, start::Surroundings};
 use tokio_util::sync::CancellationToken;
 
 use crate::{config::Config, metrics};
+use clock::Clock;
+use readiness::Readiness;
 use shards::Shards;
 
 /// The router, put together and not yet running.
 #[derive(Debug)]
 pub struct App {
     config: Config,
+    clock: Clock,
     shards: Shards,
     rabbit_connected: Condition,
-    /// The queues that commands come in by are there. What is sent to one before is lost to everybody.
-    queues: Condition,
+    readiness: Readiness,
     stop: CancellationToken,
 }
 
@@ -35,12 +43,14 @@ impl App {
     #[must_use]
     pub fn build(config: Config, surroundings: Surroundings) -> Self {
         metrics::describe();
+        let clock = Clock::start();
         let redis_connected = surroundings.health.condition("redis");
         Self {
-            shards: Shards::new(config.redis.clone(), redis_connected),
+            shards: Shards::new(config.redis.clone(), redis_connected, clock),
             rabbit_connected: surroundings.health.condition("rabbitmq"),
-            queues: surroundings.health.condition("queues"),
+            readiness: Readiness::new(surroundings.health.condition("queues")),
             config,
+            clock,
             stop: surroundings.stop,
         }
     }
@@ -52,15 +62,4 @@ impl App {
             () = self.shards.follow() => {}
         }
     }
-}
-
-/// Milliseconds of Unix time.
-fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, millis)
-}
-
-fn millis(duration: Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -10,6 +10,8 @@ pub const SEND_QUEUE: &str = "gateway.send";
 pub const RAW_EXCHANGE: &str = "gateway.raw";
 /// Queue of what could not be processed, with headers [`HEADER_REASON`] and [`HEADER_SOURCE`], the body untouched.
 pub const DEAD_QUEUE: &str = "gateway.dead";
+/// Exclusive queue whose holder is the active router: a lock that the broker releases when its connection dies.
+pub const ROUTER_LOCK: &str = "gateway.owner.router";
 
 /// Header of a dead letter: why it was rejected, in words for a person.
 pub const HEADER_REASON: &str = "reason";

@@ -1,7 +1,7 @@
 //! Health: whether the process lives, and whether it is ready to do its work.
 
 use std::sync::{
-    Arc, Mutex, PoisonError,
+    Arc, Mutex, MutexGuard, PoisonError,
     atomic::{AtomicBool, Ordering},
 };
 
@@ -18,6 +18,8 @@ pub struct Health {
 pub struct Condition {
     name: Arc<str>,
     met: Arc<AtomicBool>,
+    /// Why it is not met, if its owner says so.
+    reason: Arc<Mutex<String>>,
 }
 
 impl Health {
@@ -27,6 +29,7 @@ impl Health {
         let condition = Condition {
             name: name.into(),
             met: Arc::default(),
+            reason: Arc::default(),
         };
         self.conditions
             .lock()
@@ -35,7 +38,7 @@ impl Health {
         condition
     }
 
-    /// Names of the conditions that are not met. A service that has named none yet is still starting.
+    /// The conditions that are not met, with the reasons that are known. A service that has named none yet is still starting.
     #[must_use]
     pub fn missing(&self) -> Vec<Arc<str>> {
         let conditions = self
@@ -48,7 +51,7 @@ impl Health {
         conditions
             .iter()
             .filter(|condition| !condition.is_met())
-            .map(|condition| condition.name.clone())
+            .map(Condition::describe)
             .collect()
     }
 }
@@ -56,13 +59,32 @@ impl Health {
 impl Condition {
     /// Says whether the condition is met.
     pub fn set(&self, met: bool) {
+        self.reason().clear();
         self.met.store(met, Ordering::Relaxed);
+    }
+
+    /// Says that the condition is not met, and why.
+    pub fn unmet(&self, reason: &str) {
+        reason.clone_into(&mut self.reason());
+        self.met.store(false, Ordering::Relaxed);
     }
 
     /// Whether the condition is met.
     #[must_use]
     pub fn is_met(&self) -> bool {
         self.met.load(Ordering::Relaxed)
+    }
+
+    fn describe(&self) -> Arc<str> {
+        let reason = self.reason();
+        match reason.is_empty() {
+            true => self.name.clone(),
+            false => format!("{} ({reason})", self.name).into(),
+        }
+    }
+
+    fn reason(&self) -> MutexGuard<'_, String> {
+        self.reason.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -81,5 +103,9 @@ mod tests {
         assert!(health.missing().is_empty());
         rabbit.set(false);
         assert_eq!(health.missing(), [Arc::<str>::from("rabbitmq")]);
+        rabbit.unmet("a: b");
+        assert_eq!(health.missing(), [Arc::<str>::from("rabbitmq (a: b)")]);
+        rabbit.set(true);
+        assert!(health.missing().is_empty());
     }
 }

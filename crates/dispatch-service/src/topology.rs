@@ -1,18 +1,23 @@
 //! Declaring the exchanges and queues of Dispatch.
 //!
 //! Every service declares what it uses, so that they can start in any order. A queue that clients may declare themselves
-//! carries no arguments, or their declaration would be refused.
+//! carries no arguments but for its type, and that only where `RABBIT_QUEUE_TYPE` asks for it; what exists with other properties is used
+//! as it is ([`ensure`]).
 
 use dispatch_proto::rabbit::{
     DEAD_QUEUE, EVENTS_EXCHANGE, RAW_EXCHANGE, RECV_QUEUE, SEND_QUEUE, raw_queue, shard_queue,
 };
 use lapin::{
-    Channel, ExchangeKind,
+    Channel, Connection, ErrorKind, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
+    protocol::{AMQPErrorKind, AMQPSoftError},
     types::{AMQPValue, FieldTable},
 };
 
-use crate::settings::{Reader, catalogue::RABBIT_QUEUE_TYPE};
+use crate::{
+    amqp::close_channel,
+    settings::{Reader, catalogue::RABBIT_QUEUE_TYPE},
+};
 
 /// Type of the queues that are Dispatch's own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -37,6 +42,20 @@ impl QueueType {
             .unwrap_or_default()
     }
 
+    /// Arguments of a queue of commands.
+    ///
+    /// None for classic queues: that is what a client declares that doesn't think about it, and then the virtual host's default
+    /// applies. A quorum queue has no delivery limit of its own, so that where quorum is the default, a client may still declare
+    /// it without arguments.
+    #[must_use]
+    pub fn for_commands(self) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        if self == Self::Quorum {
+            insert_text(&mut arguments, "x-queue-type", "quorum");
+        }
+        arguments
+    }
+
     fn arguments(self) -> FieldTable {
         let mut arguments = FieldTable::default();
         match self {
@@ -49,6 +68,41 @@ impl QueueType {
             }
         }
         arguments
+    }
+}
+
+/// Declares with a channel of its own, because a declaration that is refused closes it. What exists with other properties is used as
+/// it is: a client declared it so, or an operator, and commands must not stop over it.
+///
+/// # Errors
+///
+/// If the connection fails, or the declaration is refused for another reason.
+pub async fn ensure(
+    connection: &Connection,
+    declaration: impl AsyncFnOnce(&Channel) -> lapin::Result<()>,
+) -> lapin::Result<()> {
+    let channel = connection.create_channel().await?;
+    match declaration(&channel).await {
+        Ok(()) => {
+            close_channel(&channel).await;
+            Ok(())
+        }
+        Err(error) if differs(&error) => {
+            tracing::warn!(%error, "exists with other properties, used as it is");
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether a declaration failed because the queue or exchange exists with other properties.
+fn differs(error: &lapin::Error) -> bool {
+    match error.kind() {
+        ErrorKind::ProtocolError(error) => matches!(
+            error.kind(),
+            AMQPErrorKind::Soft(AMQPSoftError::PRECONDITIONFAILED)
+        ),
+        _ => false,
     }
 }
 
@@ -105,8 +159,8 @@ pub async fn declare_raw_queue(
 /// # Errors
 ///
 /// As [`declare_events`].
-pub async fn declare_send(channel: &Channel) -> lapin::Result<()> {
-    declare_queue(channel, SEND_QUEUE, FieldTable::default()).await
+pub async fn declare_send(channel: &Channel, queue_type: QueueType) -> lapin::Result<()> {
+    declare_queue(channel, SEND_QUEUE, queue_type.for_commands()).await
 }
 
 /// Declares the queue of the commands for one shard.
@@ -114,8 +168,12 @@ pub async fn declare_send(channel: &Channel) -> lapin::Result<()> {
 /// # Errors
 ///
 /// As [`declare_events`].
-pub async fn declare_shard_queue(channel: &Channel, shard: u32) -> lapin::Result<()> {
-    declare_queue(channel, &shard_queue(shard), FieldTable::default()).await
+pub async fn declare_shard_queue(
+    channel: &Channel,
+    shard: u32,
+    queue_type: QueueType,
+) -> lapin::Result<()> {
+    declare_queue(channel, &shard_queue(shard), queue_type.for_commands()).await
 }
 
 /// Declares the queue of dead letters.

@@ -1,4 +1,4 @@
-//! What to do with a message.
+//! What a message asks for, and where it goes.
 
 use dispatch_proto::{
     codec::{self, Encoding},
@@ -45,17 +45,13 @@ impl Message<'_> {
     }
 }
 
-/// What to do with a message.
-#[derive(Debug)]
-pub enum Route {
-    /// Publish it to a shard's queue.
+/// Where a command goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// To a shard's queue.
     Forward(Forward),
-    /// Reply with the status of this shard.
+    /// Nowhere: the answer is the status of this shard.
     Status(u32),
-    /// Keep it until the number of shards is known.
-    Wait,
-    /// Dead-letter it.
-    Refuse(Refusal),
 }
 
 /// A command on its way to its shard.
@@ -71,49 +67,46 @@ pub struct Forward {
     pub astray: bool,
 }
 
-/// Decides about a message.
+/// Reads the command in a message. `encoding` is that of Spectacles messages whose content type names none, see
+/// [`Message::encoding`].
 ///
-/// `total` is the number of shards, `None` while it is unknown; what can be refused without it is refused all the same.
-/// `encoding` is that of Spectacles messages whose content type names none, see [`Message::encoding`].
-#[must_use]
-pub fn route(message: &Message<'_>, total: Option<u32>, encoding: Encoding) -> Route {
-    match parse(message, encoding).and_then(|command| place(command, message, total)) {
-        Ok(route) => route,
-        Err(refusal) => Route::Refuse(refusal),
-    }
-}
-
-fn parse(message: &Message<'_>, encoding: Encoding) -> Result<Command, Refusal> {
-    if message.source == Source::Send {
-        return Command::parse(message.body);
-    }
-    let json = codec::decode(message.body, message.encoding(encoding))?;
-    match message.source {
-        Source::SpectaclesShard(shard) => Command::parse_packet(shard, &json),
-        Source::Send | Source::SpectaclesSend => Command::parse_spectacles(&json),
-    }
-}
-
-fn place(command: Command, message: &Message<'_>, total: Option<u32>) -> Result<Route, Refusal> {
+/// # Errors
+///
+/// Why it can't be carried out, but for whether the shard exists.
+pub fn read(message: &Message<'_>, encoding: Encoding) -> Result<Command, Refusal> {
+    let command = if message.source == Source::Send {
+        Command::parse(message.body)?
+    } else {
+        let json = codec::decode(message.body, message.encoding(encoding))?;
+        match message.source {
+            Source::SpectaclesShard(shard) => Command::parse_packet(shard, &json)?,
+            Source::Send | Source::SpectaclesSend => Command::parse_spectacles(&json)?,
+        }
+    };
     if command.action == Action::Status && !message.wants_reply {
         return Err(Refusal::NoReplyTo);
     }
-    let Some(total) = total else {
-        return Ok(Route::Wait);
-    };
+    Ok(command)
+}
+
+/// Finds the place of a command among `total` shards.
+///
+/// # Errors
+///
+/// If its shard does not exist.
+pub fn place(command: &Command, total: u32) -> Result<Place, Refusal> {
     let shard = command.target.shard(total)?;
-    let astray = command.is_astray(total);
-    let (operation, body) = match command.action {
-        Action::Send(packet) => (Operation::Send, packet.into_json()),
-        Action::Reconnect => (Operation::Reconnect, NO_PACKET.to_owned()),
-        Action::Identify => (Operation::Identify, NO_PACKET.to_owned()),
-        Action::Status => return Ok(Route::Status(shard)),
+    let (operation, body) = match &command.action {
+        Action::Send(packet) => (Operation::Send, packet.json()),
+        Action::Reconnect => (Operation::Reconnect, NO_PACKET),
+        Action::Identify => (Operation::Identify, NO_PACKET),
+        Action::Status => return Ok(Place::Status(shard)),
     };
-    Ok(Route::Forward(Forward {
+    Ok(Place::Forward(Forward {
         shard,
         operation,
-        body,
-        astray,
+        body: body.to_owned(),
+        astray: command.is_astray(total),
     }))
 }
 
@@ -132,9 +125,19 @@ mod tests {
         }
     }
 
-    fn forwarded(route: Route) -> Forward {
+    /// `None` while the number of shards is unknown.
+    fn route(
+        message: &Message<'_>,
+        total: Option<u32>,
+        encoding: Encoding,
+    ) -> Result<Option<Place>, Refusal> {
+        let command = read(message, encoding)?;
+        total.map(|total| place(&command, total)).transpose()
+    }
+
+    fn forwarded(route: Result<Option<Place>, Refusal>) -> Forward {
         match route {
-            Route::Forward(forward) => forward,
+            Ok(Some(Place::Forward(forward))) => forward,
             other => panic!("{other:?}"),
         }
     }
@@ -157,11 +160,11 @@ mod tests {
                 astray: false,
             };
             assert_eq!(forward, expected, "{source:?}");
-            assert!(matches!(route(&message, None, Encoding::Json), Route::Wait));
+            assert!(matches!(route(&message, None, Encoding::Json), Ok(None)));
             assert!(matches!(
                 route(&message, Some(1), Encoding::Json),
-                Route::Forward(Forward { shard: 0, .. })
-                    | Route::Refuse(Refusal::UnknownShard { .. })
+                Ok(Some(Place::Forward(Forward { shard: 0, .. })))
+                    | Err(Refusal::UnknownShard { .. })
             ));
         }
     }
@@ -237,16 +240,16 @@ mod tests {
         let mut message = message(Source::Send, br#"{"op":3,"shard":1}"#);
         assert!(matches!(
             route(&message, None, Encoding::Json),
-            Route::Refuse(Refusal::NoReplyTo)
+            Err(Refusal::NoReplyTo)
         ));
         message.wants_reply = true;
         assert!(matches!(
             route(&message, Some(2), Encoding::Json),
-            Route::Status(1)
+            Ok(Some(Place::Status(1)))
         ));
         assert!(matches!(
             route(&message, Some(1), Encoding::Json),
-            Route::Refuse(Refusal::UnknownShard { shard: 1, total: 1 })
+            Err(Refusal::UnknownShard { shard: 1, total: 1 })
         ));
     }
 
@@ -259,7 +262,7 @@ mod tests {
         ] {
             for body in [&b"{"[..], b"\xff", b"[]", br#"{"op":2}"#] {
                 let routed = route(&message(source, body), None, Encoding::Json);
-                assert!(matches!(routed, Route::Refuse(_)), "{source:?} {body:?}");
+                assert!(routed.is_err(), "{source:?} {body:?}");
             }
         }
     }

@@ -57,9 +57,11 @@ impl Unattended {
     /// Decides about the head of a shard's queue, with its deadline and the number of messages behind it.
     ///
     /// A message without a deadline was published by a client itself; it has waited too long when the queue has been
-    /// unattended since before it came, for as long as commands may wait.
+    /// unattended since before it came, for as long as commands may wait. One further away than that is none of ours, and counts
+    /// as none.
     pub fn head(&mut self, shard: u32, deadline: Option<u64>, behind: u32, now: u64) -> Head {
         let later = now.saturating_add(self.ttl_ms);
+        let deadline = deadline.filter(|deadline| *deadline <= later);
         let queue = self.queues.entry(shard).or_insert(Queue {
             look_at: later,
             waited: 0,
@@ -127,6 +129,18 @@ mod tests {
         assert!(!unattended.observe(0, 1, 0, 199));
         assert!(unattended.observe(0, 1, 0, 200));
         assert_eq!(unattended.head(0, None, 0, 200), Head::Expired);
+    }
+
+    #[test]
+    fn a_deadline_far_away_parks_nothing() {
+        let mut unattended = Unattended::new(100);
+        unattended.observe(0, 1, 0, 0);
+        assert!(unattended.observe(0, 2, 0, 100));
+        assert_eq!(unattended.head(0, Some(u64::MAX), 1, 100), Head::Expired);
+        assert_eq!(unattended.head(0, Some(u64::MAX), 0, 100), Head::Waits);
+        assert!(!unattended.observe(0, 1, 0, 199));
+        assert!(unattended.observe(0, 1, 0, 200));
+        assert_eq!(unattended.head(0, Some(u64::MAX), 0, 200), Head::Expired);
     }
 
     proptest! {

@@ -1,35 +1,32 @@
 //! One connection to RabbitMQ after the other.
 
-use std::{pin::pin, time::Duration};
-
-use dispatch_proto::rabbit::SEND_QUEUE;
-use dispatch_service::{
-    amqp::{Publisher, close_channel},
-    backoff::Backoff,
-    health::Condition,
-    topology,
+use std::{
+    collections::BTreeSet,
+    pin::pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
-use lapin::{Channel, Connection, ExchangeKind, types::FieldTable};
-use tokio::time::{sleep, timeout};
-use tokio_util::sync::CancellationToken;
+
+use dispatch_service::{amqp::Publisher, backoff::Backoff};
+use lapin::Connection;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{sleep, timeout},
+};
 
 use super::{
-    App,
-    intake::{Intake, differs, is_taken},
-    pump::Pump,
-    shards::Shards,
-    sweep::Sweep,
+    App, consumers::Consumers, dead_letters::DeadLetters, expiry::Expiry, forwarder::Forwarder,
+    lock::Lock, publications::Publications, queues::Queues, replies::Replies,
 };
-use crate::{
-    config::{Config, Spectacles},
-    core::route::Source,
-    error::RouterError,
-};
+use crate::{error::RouterError, metrics};
 
 /// Name of the connection, as RabbitMQ shows it.
 const NAME: &str = "command-router";
-/// How often a router that stands by tries to become the active one.
-const STANDBY: Duration = Duration::from_secs(1);
+/// Messages on their way from the consumers to the forwarder.
+const HANDED: usize = 32;
 /// How long the connection's orderly end may take.
 const CLOSING: Duration = Duration::from_secs(2);
 /// How long a session may take to end when it is asked to.
@@ -37,27 +34,26 @@ const ENDING: Duration = Duration::from_secs(5);
 
 /// Routes commands until `stop`, however often the connection fails.
 pub(crate) async fn serve(app: &App) {
-    let App {
-        config,
-        shards,
-        rabbit_connected: connected,
-        queues,
-        stop,
-    } = app;
+    let (connected, stop) = (&app.rabbit_connected, &app.stop);
     let mut backoff = Backoff::default();
-    while let Some(connection) = config.amqp.connect_until(NAME, connected, stop).await {
+    while let Some(connection) = app.config.amqp.connect_until(NAME, connected, stop).await {
+        let connection = Arc::new(connection);
         let session = Session {
-            config,
-            shards,
-            queues,
-            connection: &connection,
-            stop,
+            app,
+            queues: Queues::new(connection.clone(), app.config.queue_type),
+            connection,
+            progress: AtomicBool::new(false),
         };
-        let ended = session.run_to_its_end(&mut backoff).await;
+        let ended = session.run_to_its_end().await;
         connected.set(false);
-        queues.set(false);
+        app.readiness.disconnected();
+        metrics::active(false);
         if stop.is_cancelled() {
             return;
+        }
+        // Not by being active alone: that comes before what may go wrong again.
+        if session.progress.load(Ordering::Relaxed) {
+            backoff.reset();
         }
         if let Err(error) = ended {
             let delay = backoff.next_delay();
@@ -68,151 +64,113 @@ pub(crate) async fn serve(app: &App) {
 }
 
 struct Session<'a> {
-    config: &'a Config,
-    shards: &'a Shards,
-    queues: &'a Condition,
-    connection: &'a Connection,
-    stop: &'a CancellationToken,
+    app: &'a App,
+    connection: Arc<Connection>,
+    queues: Queues,
+    /// Whether RabbitMQ has confirmed a command or a dead letter.
+    progress: AtomicBool,
 }
 
 impl Session<'_> {
     /// Runs and closes the connection, whereupon what is not acknowledged goes back to its queue.
-    async fn run_to_its_end(&self, backoff: &mut Backoff) -> Result<(), RouterError> {
-        // It outlives the connection: if it were dropped before, its consumers would be cancelled, and what they hold could
-        // come back out of order.
-        let mut run = pin!(self.run(backoff));
+    async fn run_to_its_end(&self) -> Result<(), RouterError> {
+        let mut run = pin!(self.run());
         let ended = tokio::select! {
             ended = &mut run => ended,
             // A broker that blocks its publishers must not keep the process from ending.
-            () = async { self.stop.cancelled().await; sleep(ENDING).await } => Ok(()),
+            () = async { self.app.stop.cancelled().await; sleep(ENDING).await } => Ok(()),
         };
-        let _ = timeout(CLOSING, self.connection.close(200, "ending".into())).await;
+        // Consumers that are still there outlive the connection, see `Consumers::run`.
+        self.close().await;
         ended
     }
 
-    async fn run(&self, backoff: &mut Backoff) -> Result<(), RouterError> {
-        self.declare().await?;
-        let Some(intake) = self.take_over().await? else {
+    async fn run(&self) -> Result<(), RouterError> {
+        self.queues.declare_dead().await?;
+        self.queues.declare_send().await?;
+        if let Some(spectacles) = &self.app.config.spectacles {
+            let exchange = &spectacles.exchange;
+            self.queues.declare_spectacles(exchange, "SEND").await?;
+        }
+        let acquired = Lock::acquire(&self.connection, || {
+            tracing::info!("another router is active, standing by");
+            self.app.readiness.stand_by();
+        });
+        let Some(lock) = self.app.stop.run_until_cancelled(acquired).await else {
             return Ok(());
         };
-        backoff.reset();
         tracing::info!("active");
-        tokio::select! {
-            ended = self.route(intake) => ended,
-            never = Sweep::new(self.config, self.shards, self.connection).run() => match never {},
-        }
+        metrics::active(true);
+        self.route(lock?).await
     }
 
-    async fn route(&self, intake: Intake) -> Result<(), RouterError> {
-        let channel = intake.channel().clone();
-        let publisher = Publisher::open(self.connection).await?;
-        let publishing = publisher.channel().clone();
-        let mut pump = Pump::new(self.config, self.shards, self.connection, publisher, intake);
-        let ended = pump.run(self.queues, self.stop).await;
-        // While the consumers are still there, see `Intake::channel`.
-        close_channel(&channel).await;
-        close_channel(&publishing).await;
+    /// Routes, as long as the lock is held.
+    async fn route(&self, mut lock: Lock) -> Result<(), RouterError> {
+        let App {
+            config,
+            clock,
+            shards,
+            readiness,
+            stop,
+            ..
+        } = self.app;
+        let publisher = Publisher::open(&self.connection).await?;
+        let (events, incoming) = mpsc::channel(HANDED);
+        let (renewals, renewed) = watch::channel(BTreeSet::new());
+        let dead_letters = DeadLetters::new(self.connection.clone(), self.queues.clone());
+        let replies = Replies::new(self.connection.clone());
+        let consumers = Consumers {
+            connection: &self.connection,
+            queues: &self.queues,
+            spectacles: config.spectacles.as_ref(),
+            shards,
+            readiness,
+            clock: *clock,
+            events,
+            renewals: renewed,
+        };
+        let forwarder = Forwarder {
+            config,
+            clock: *clock,
+            shards,
+            publications: Publications::new(publisher, self.queues.clone()),
+            dead_letters: &dead_letters,
+            replies: &replies,
+            progress: &self.progress,
+            renewals,
+        };
+        let expiry = Expiry::new(
+            config,
+            shards,
+            &self.connection,
+            &self.queues,
+            &dead_letters,
+            &replies,
+        );
+        let ending = stop.child_token();
+        let mut consuming = pin!(consumers.run());
+        let routing = async {
+            let ended = tokio::select! {
+                ended = forwarder.run(incoming, stop) => ended,
+                never = &mut consuming => match never {},
+                error = lock.lost() => Err(error),
+            };
+            ending.cancel();
+            ended
+        };
+        let expiring = async {
+            tokio::select! {
+                () = expiry.run(&ending) => {}
+                () = async { ending.cancelled().await; sleep(CLOSING).await } => {}
+            }
+        };
+        let (ended, ()) = tokio::join!(routing, expiring);
+        // While the consumers are still there.
+        self.close().await;
         ended
     }
 
-    async fn declare(&self) -> lapin::Result<()> {
-        declare(self.connection, topology::declare_dead).await?;
-        declare(self.connection, topology::declare_send).await?;
-        let Some(Spectacles { exchange, .. }) = &self.config.spectacles else {
-            return Ok(());
-        };
-        declare(self.connection, async |channel| {
-            topology::declare_exchange(channel, exchange, ExchangeKind::Direct).await
-        })
-        .await?;
-        declare_spectacles_queue(self.connection, exchange, "SEND").await
+    async fn close(&self) {
+        let _ = timeout(CLOSING, self.connection.close(200, "ending".into())).await;
     }
-
-    /// Becomes the active router; `None` if `stop` comes first.
-    async fn take_over(&self) -> Result<Option<Intake>, RouterError> {
-        let mut told = false;
-        loop {
-            let mut intake = Intake::open(self.connection).await?;
-            // Looked at first, because a refused attempt is logged as an error by the client and by RabbitMQ.
-            let consumed = match intake.consumers(SEND_QUEUE).await {
-                Ok(0) => self.consume(&mut intake).await.map(|()| true),
-                Ok(_) => Ok(false),
-                Err(error) => Err(error),
-            };
-            if let Ok(true) = consumed {
-                return Ok(Some(intake));
-            }
-            close_channel(intake.channel()).await;
-            if let Err(error) = consumed
-                && !is_taken(&error)
-            {
-                return Err(error.into());
-            }
-            if !told {
-                tracing::info!("another consumer has the commands, standing by");
-                told = true;
-                // The queues are the other one's business.
-                self.queues.set(true);
-            }
-            if self
-                .stop
-                .run_until_cancelled(sleep(STANDBY))
-                .await
-                .is_none()
-            {
-                return Ok(None);
-            }
-        }
-    }
-
-    async fn consume(&self, intake: &mut Intake) -> lapin::Result<()> {
-        intake.consume(SEND_QUEUE.to_owned(), Source::Send).await?;
-        if let Some(Spectacles { exchange, .. }) = &self.config.spectacles {
-            let queue = spectacles_queue(exchange, "SEND");
-            intake.consume(queue, Source::SpectaclesSend).await?;
-        }
-        Ok(())
-    }
-}
-
-/// Declares with a channel of its own, because a declaration that is refused closes it. What exists with other properties
-/// is used as it is: a client declared it so, and commands must not stop over it.
-pub(crate) async fn declare(
-    connection: &Connection,
-    declaration: impl AsyncFnOnce(&Channel) -> lapin::Result<()>,
-) -> lapin::Result<()> {
-    let channel = connection.create_channel().await?;
-    match declaration(&channel).await {
-        Ok(()) => {
-            close_channel(&channel).await;
-            Ok(())
-        }
-        Err(error) if differs(&error) => {
-            tracing::warn!(%error, "exists with other properties, used as it is");
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-/// Declares and binds `<exchange>:<event>`, as Spectacles clients do.
-pub(crate) async fn declare_spectacles_queue(
-    connection: &Connection,
-    exchange: &str,
-    event: &str,
-) -> lapin::Result<()> {
-    let queue = spectacles_queue(exchange, event);
-    declare(connection, async |channel| {
-        topology::declare_queue(channel, &queue, FieldTable::default()).await
-    })
-    .await?;
-    declare(connection, async |channel| {
-        topology::bind(channel, &queue, exchange, event).await
-    })
-    .await
-}
-
-/// Name of the queue for an event, also of the queues that clients send to.
-pub(crate) fn spectacles_queue(exchange: &str, event: &str) -> String {
-    format!("{exchange}:{event}")
 }

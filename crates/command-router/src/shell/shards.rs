@@ -7,6 +7,8 @@ use dispatch_service::{health::Condition, redis_link::RedisLink};
 use redis::{AsyncCommands, RedisError};
 use tokio::sync::watch;
 
+use super::clock::Clock;
+
 /// How often the number of shards is read.
 const INTERVAL: Duration = Duration::from_secs(1);
 
@@ -15,7 +17,16 @@ const INTERVAL: Duration = Duration::from_secs(1);
 pub(crate) struct Shards {
     redis: RedisLink,
     connected: Condition,
-    total: Arc<watch::Sender<Option<u32>>>,
+    clock: Clock,
+    last: Arc<watch::Sender<Option<Read>>>,
+}
+
+/// The number of shards as it was read.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Read {
+    pub(crate) total: u32,
+    /// When the reading began.
+    pub(crate) began: u64,
 }
 
 impl std::fmt::Debug for Shards {
@@ -27,39 +38,39 @@ impl std::fmt::Debug for Shards {
 }
 
 impl Shards {
-    pub(crate) fn new(redis: RedisLink, connected: Condition) -> Self {
+    pub(crate) fn new(redis: RedisLink, connected: Condition, clock: Clock) -> Self {
         Self {
             redis,
             connected,
-            total: Arc::new(watch::Sender::new(None)),
+            clock,
+            last: Arc::new(watch::Sender::new(None)),
         }
     }
 
     /// The number of shards as last read. It stays while Redis is away or empty: shards don't vanish with it.
     pub(crate) fn total(&self) -> Option<u32> {
-        *self.total.borrow()
+        self.last.borrow().map(|read| read.total)
     }
 
-    /// Tells of changes of the number.
-    pub(crate) fn changes(&self) -> watch::Receiver<Option<u32>> {
-        self.total.subscribe()
+    /// Tells of each time the number is read.
+    pub(crate) fn reads(&self) -> watch::Receiver<Option<Read>> {
+        self.last.subscribe()
     }
 
-    /// Reads the number now.
-    pub(crate) async fn refresh(&self) -> Result<Option<u32>, RedisError> {
+    async fn read(&self) -> Result<(), RedisError> {
+        let began = self.clock.now();
         let read: Option<String> = self.redis.connection().await?.get(SHARDS).await?;
         let number = read.as_deref().and_then(|text| text.trim().parse().ok());
-        if let Some(total) = number.filter(|total| *total > 0) {
-            self.total.send_if_modified(|known| {
-                let changed = *known != Some(total);
-                if changed {
-                    tracing::info!(total, "number of shards");
-                }
-                *known = Some(total);
-                changed
-            });
+        let known = self.total();
+        // What was known stays while Redis is empty.
+        let Some(total) = number.filter(|total| *total > 0).or(known) else {
+            return Ok(());
+        };
+        if known != Some(total) {
+            tracing::info!(total, "number of shards");
         }
-        Ok(self.total())
+        self.last.send_replace(Some(Read { total, began }));
+        Ok(())
     }
 
     /// Reads the number again and again, and says whether Redis answers. Never returns.
@@ -69,8 +80,8 @@ impl Shards {
         let mut failing = false;
         loop {
             interval.tick().await;
-            match self.refresh().await {
-                Ok(_) => {
+            match self.read().await {
+                Ok(()) => {
                     if failing {
                         tracing::info!("redis answers again");
                     }

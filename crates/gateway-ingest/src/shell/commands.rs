@@ -3,7 +3,11 @@
 use std::sync::Arc;
 
 use dispatch_proto::rabbit::shard_queue;
-use dispatch_service::{amqp::close_channel, backoff::Backoff, topology::declare_shard_queue};
+use dispatch_service::{
+    amqp::close_channel,
+    backoff::Backoff,
+    topology::{declare_shard_queue, ensure},
+};
 use futures_util::StreamExt as _;
 use lapin::{
     Connection, Consumer,
@@ -45,7 +49,7 @@ async fn keep_consuming(context: &Context, shard: u32, sender: &mpsc::Sender<Inb
     let mut backoff = Backoff::default();
     loop {
         let connection = current(context.consuming.clone()).await;
-        match subscribe(&connection, shard, context.prefetch).await {
+        match subscribe(&connection, shard, context).await {
             Ok((channel, consumer)) => {
                 backoff.reset();
                 if forward(consumer, sender).await.is_none() {
@@ -64,12 +68,15 @@ async fn keep_consuming(context: &Context, shard: u32, sender: &mpsc::Sender<Inb
 async fn subscribe(
     connection: &Connection,
     shard: u32,
-    prefetch: u16,
+    context: &Context,
 ) -> lapin::Result<(lapin::Channel, Consumer)> {
+    ensure(connection, async |channel| {
+        declare_shard_queue(channel, shard, context.topology.queue_type).await
+    })
+    .await?;
     let channel = connection.create_channel().await?;
-    declare_shard_queue(&channel, shard).await?;
     channel
-        .basic_qos(prefetch, BasicQosOptions::default())
+        .basic_qos(context.prefetch, BasicQosOptions::default())
         .await?;
     let consumer = channel
         .basic_consume(

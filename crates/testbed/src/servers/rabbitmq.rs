@@ -186,7 +186,7 @@ impl RabbitMq {
         };
         // One call instead of three: each starts a virtual machine.
         let expression = format!("{drop_last}{}.", adding(&new));
-        self.control(&["eval", &expression]).await?;
+        self.eval(&expression).await?;
         self.vhosts += 1;
         Ok(())
     }
@@ -253,8 +253,17 @@ impl RabbitMq {
              lists:member(proplists:get_value(peer_port, rabbit_networking:connection_info(C, [peer_port])), \
              {ports:?})]."
         );
-        self.control(&["eval", &expression]).await?;
+        self.eval(&expression).await?;
         Ok(())
+    }
+
+    /// Evaluates an Erlang expression on the node.
+    ///
+    /// # Errors
+    ///
+    /// If `rabbitmqctl` fails.
+    pub async fn eval(&self, expression: &str) -> Result<String> {
+        self.control(&["eval", expression]).await
     }
 
     async fn control(&self, args: &[&str]) -> Result<String> {

@@ -1,0 +1,48 @@
+//! The router's clock.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since the start of the process. They never go back, as those of the system's clock may.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Clock {
+    start: Instant,
+}
+
+impl Clock {
+    pub(crate) fn start() -> Self {
+        Self {
+            start: Instant::now(),
+        }
+    }
+
+    pub(crate) fn now(self) -> u64 {
+        millis(self.start.elapsed())
+    }
+
+    /// A time of this clock in milliseconds of Unix time.
+    pub(crate) fn unix(self, time: u64) -> u64 {
+        let (now, unix) = (self.now(), unix_now());
+        (unix.saturating_add(time)).saturating_sub(now)
+    }
+
+    /// Waits until a time; for ever if there is none.
+    pub(crate) async fn until(self, time: Option<u64>) {
+        match time {
+            Some(time) => {
+                let left = time.saturating_sub(self.now());
+                tokio::time::sleep(Duration::from_millis(left)).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Milliseconds of Unix time.
+pub(crate) fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, millis)
+}
+
+pub(crate) fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
