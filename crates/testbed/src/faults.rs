@@ -2,13 +2,14 @@
 //! out of order, or wrong.
 //!
 //! [`strike`] is what can happen, [`cases`] the suite's list and the randomised one, [`run`] the way through one case,
-//! [`rebuild`] what follows a loss of Redis's data, [`table`] how the results are shown.
+//! [`rebuild`] what follows a loss of Redis's data, [`routers`] the cases of the routers alone, [`table`] how the results are shown.
 
 pub mod cases;
 pub mod commands;
 mod in_batch;
 mod progress;
 pub mod rebuild;
+pub mod routers;
 pub mod run;
 pub mod strike;
 pub mod table;

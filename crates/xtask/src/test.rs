@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
 use futures_util::{StreamExt as _, stream};
-use testbed::faults::{cases, run::run as run_case, table};
+use testbed::faults::{self, Outcome, cases, routers, table};
 use testbed::install::Missing;
 use testbed::servers::{Persistence, Servers};
 
@@ -157,19 +157,43 @@ fn show_slowest(mut times: Times) {
     }
 }
 
+/// A case of the fault suite.
+enum Case {
+    All(faults::Case),
+    Routers(routers::Case),
+}
+
+impl Case {
+    fn name(&self) -> &str {
+        match self {
+            Self::All(case) => &case.name,
+            Self::Routers(case) => &case.name,
+        }
+    }
+
+    async fn run(&self, servers: Servers) -> Result<(Outcome, Servers)> {
+        match self {
+            Self::All(case) => faults::run::run(case, servers).await,
+            Self::Routers(case) => routers::run(case, servers).await,
+        }
+    }
+}
+
 async fn faults(args: &Args, times: &mut Times) -> Result<Tally> {
     println!("{}", table::heading());
     let mut tally = Tally::default();
     let mut running = None;
-    let suite = cases::suite(SEED).into_iter();
-    for case in suite.filter(|case| case.name.contains(&args.case)) {
-        let case = case.with_queue_type(&args.queue_type);
+    let of_all = cases::suite(SEED).into_iter();
+    let of_all = of_all.map(|case| Case::All(case.with_queue_type(&args.queue_type)));
+    let of_routers = routers::suite(SEED, &args.queue_type).into_iter();
+    let suite = of_all.chain(of_routers.map(Case::Routers));
+    for case in suite.filter(|case| case.name().contains(&args.case)) {
         let servers = match running.take() {
             Some(servers) => servers,
             None => Servers::start(Persistence::EveryWrite).await?,
         };
         let start = Instant::now();
-        match run_case(&case, servers).await {
+        match case.run(servers).await {
             Ok((outcome, servers)) => {
                 running = Some(servers);
                 println!("{}", table::row(&outcome));
@@ -180,11 +204,11 @@ async fn faults(args: &Args, times: &mut Times) -> Result<Tally> {
             }
             // Its servers are gone with it; the next case gets new ones.
             Err(error) => {
-                println!("{}: {error:#}", case.name);
+                println!("{}: {error:#}", case.name());
                 tally.count(false);
             }
         }
-        times.push((start.elapsed(), case.name));
+        times.push((start.elapsed(), case.name().to_owned()));
     }
     if tally == Tally::default() {
         bail!("no case of the fault suite has `{}` in its name", args.case);

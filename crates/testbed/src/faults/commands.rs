@@ -32,8 +32,19 @@ impl Commands {
     /// Begins: presence updates, to the shards in turn.
     #[must_use]
     pub fn start(url: String, shards: u32) -> Self {
+        Self::every(INTERVAL, url, shards)
+    }
+
+    /// So many a second.
+    #[must_use]
+    pub fn at_rate(url: String, shards: u32, rate: u32) -> Self {
+        Self::every(Duration::from_secs(1) / rate, url, shards)
+    }
+
+    fn every(interval: Duration, url: String, shards: u32) -> Self {
         let published = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(publish_steadily(url, shards, Arc::clone(&published)));
+        let counted = Arc::clone(&published);
+        let task = tokio::spawn(publish_steadily(interval, url, shards, counted));
         Self { published, task }
     }
 
@@ -80,9 +91,11 @@ pub fn lost(stack: &Stack, published: u64) -> Vec<u64> {
 }
 
 /// A command that isn't confirmed is published again: it may arrive twice, but never not at all.
-async fn publish_steadily(url: String, shards: u32, published: Arc<AtomicU64>) {
+async fn publish_steadily(interval: Duration, url: String, shards: u32, published: Arc<AtomicU64>) {
     let mut link = None;
+    let mut pace = tokio::time::interval(interval);
     for n in 0_u64.. {
+        pace.tick().await;
         let body = command(n, n % u64::from(shards)).to_string();
         while !tokio::time::timeout(LIMIT, publish(&mut link, &url, &body))
             .await
@@ -92,7 +105,6 @@ async fn publish_steadily(url: String, shards: u32, published: Arc<AtomicU64>) {
             tokio::time::sleep(INTERVAL / 10).await;
         }
         published.store(n + 1, Ordering::Release);
-        tokio::time::sleep(INTERVAL).await;
     }
 }
 
@@ -139,7 +151,8 @@ fn command(n: u64, shard: u64) -> Value {
     }}})
 }
 
-fn number(command: &Value) -> Option<u64> {
+/// The number of a packet.
+pub(super) fn number(command: &Value) -> Option<u64> {
     let name = command.pointer("/d/activities/0/name")?.as_str()?;
     name.strip_prefix("command ")?.parse().ok()
 }
