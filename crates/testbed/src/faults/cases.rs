@@ -21,12 +21,13 @@ pub fn suite(seed: u64) -> Vec<Case> {
         BlockRabbitMq, CloseAfterHello, CutSocket, FreezeWriter, FreezeWriterInBatch,
         InvalidResumable, InvalidSession, KillIngest, KillRabbitMq, KillRedis, KillRouter,
         KillWriter, KillWriterInBatch, KillWriterUnconfirmed, LimitRest, LoseRedis, NoHello,
-        Reconnect, RefuseConnections, RefuseResumes, ResetUpgrades, SilenceWriter, SilentResume,
-        StallAcks, TermIngest, TermRouter, TermWriter, TermWriterInBatch,
+        Reconnect, ReconnectThenSilence, RefuseConnections, RefuseResumes, ResetUpgrades,
+        SilenceWriter, SilentResume, StallAcks, TermIngest, TermRouter, TermWriter,
+        TermWriterInBatch,
     };
     let single = |strike| vec![vec![strike]];
     let turns = |strike: fn(usize) -> Strike| (0..MANY).map(|n| vec![strike(n)]).collect();
-    let cases: [(&str, Vec<Vec<Strike>>); 37] = [
+    let cases: [(&str, Vec<Vec<Strike>>); 38] = [
         ("no fault", Vec::new()),
         ("kill -9 ingest, 4 times", vec![vec![KillIngest]; 4]),
         ("kill -9 writer, 8 times", turns(KillWriter)),
@@ -61,6 +62,7 @@ pub fn suite(seed: u64) -> Vec<Case> {
         ("resumes refused", single(RefuseResumes)),
         ("no HELLO", single(NoHello)),
         ("node dies at the resume", single(SilentResume)),
+        ("node dies after op 7", single(ReconnectThenSilence)),
         (
             "REST says 429, ingest killed",
             vec![vec![LimitRest, KillIngest]],

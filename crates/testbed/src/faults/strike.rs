@@ -74,13 +74,15 @@ pub enum Strike {
     NoHello,
     /// The sockets are cut, and each shard's next resume goes to a node that dies then.
     SilentResume,
+    /// Op 7 from nodes that die then.
+    ReconnectThenSilence,
     /// `GET /gateway/bot` is answered with 429, once.
     LimitRest,
 }
 
 impl Strike {
     /// Every kind, with writers 0 and 1 where that makes a difference.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::KillIngest,
         Self::KillWriter(0),
         Self::KillWriter(1),
@@ -113,6 +115,7 @@ impl Strike {
         Self::RefuseResumes,
         Self::NoHello,
         Self::SilentResume,
+        Self::ReconnectThenSilence,
         Self::LimitRest,
     ];
 
@@ -220,6 +223,7 @@ impl Strike {
             | Self::RefuseResumes
             | Self::NoHello
             | Self::SilentResume => self.answer_wrongly(stack),
+            Self::ReconnectThenSilence => discord(stack, Fault::ReconnectThenSilence),
             Self::LimitRest => stack.sim.rest_fault(RestFault {
                 route: Some("/gateway/bot".into()),
                 status: Some(429),
@@ -272,7 +276,11 @@ impl Strike {
             | Self::SilentResume => discord(stack, Fault::AnswerNormally { at: None }),
             // Who comes too late for it is spared.
             Self::LimitRest => stack.sim.rest_normally(),
-            Self::CutSocket | Self::Reconnect | Self::InvalidResumable | Self::InvalidSession => {}
+            Self::CutSocket
+            | Self::Reconnect
+            | Self::ReconnectThenSilence
+            | Self::InvalidResumable
+            | Self::InvalidSession => {}
         }
         Ok(())
     }
