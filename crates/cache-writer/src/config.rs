@@ -26,6 +26,9 @@ use crate::core::settings::Settings;
 /// Connections to Redis beyond those that the partitions' workers hold.
 const OTHER_REDIS_CONNECTIONS: usize = 4;
 
+/// Channels beyond those of the partitions: declarations, and looks at the queues.
+const OTHER_CHANNELS: usize = 2;
+
 /// Everything the cache-writer is told.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -99,7 +102,7 @@ impl Config {
                 .filter(|name| !name.is_empty())
                 .collect()
         });
-        let encoding = reader.checked(&SPECTACLES_ENCODING, Encoding::named);
+        let encoding = reader.word(&SPECTACLES_ENCODING, Encoding::named);
         let exchange = reader.optional(&SPECTACLES_EXCHANGE);
         if exchange.as_deref() == Some(EVENTS_EXCHANGE) {
             // Spectacles clients assert a direct exchange; the name is taken by the topic exchange.
@@ -112,7 +115,8 @@ impl Config {
             .zip(encoding)
             .map(|(exchange, encoding)| SpectaclesConfig { exchange, encoding });
         let guild_log = read_guild_log(reader);
-        let amqp = AmqpLink::read(reader);
+        let amqp = AmqpLink::read(reader)
+            .map(|amqp| amqp.needing_channels(partitions as usize + OTHER_CHANNELS));
         Some(Self {
             amqp: amqp?,
             redis: redis?,
@@ -140,13 +144,13 @@ fn read_state(reader: &mut Reader) -> Settings {
         emoji: reader.flag(&STATE_EMOJI),
         voice: reader.flag(&STATE_VOICE),
         layouts: reader
-            .checked(&CACHE_LAYOUT, |text| text.parse().ok())
+            .word(&CACHE_LAYOUT, |text| text.parse().ok())
             .unwrap_or(Settings::default().layouts),
     }
 }
 
 fn read_guild_log(reader: &mut Reader) -> Option<GuildLogConfig> {
-    let channel = reader.optional_parsed(&LOG_GUILD_CHANNEL)?;
+    let channel = reader.optional_id(&LOG_GUILD_CHANNEL)?.into();
     let token = Token::read(reader);
     let api = ApiUrl::read(reader)?;
     Some(GuildLogConfig {

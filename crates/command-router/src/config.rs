@@ -51,7 +51,7 @@ impl Config {
         let queue_type = QueueType::read(reader);
         let command_ttl = Duration::from_millis(reader.number(&COMMAND_TTL, 1..));
         let encoding = reader
-            .checked(&SPECTACLES_ENCODING, Encoding::named)
+            .word(&SPECTACLES_ENCODING, Encoding::named)
             .unwrap_or_default();
         let exchange = reader.optional(&SPECTACLES_EXCHANGE);
         let spectacles = exchange.map(|exchange| Spectacles { exchange, encoding });

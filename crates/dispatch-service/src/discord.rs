@@ -7,7 +7,7 @@ mod client;
 use std::fmt;
 
 use crate::settings::{
-    Reader,
+    Reader, address,
     catalogue::{BOT_TOKEN, DISCORD_API_URL},
 };
 
@@ -26,11 +26,8 @@ impl ApiUrl {
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let base = text.trim_end_matches('/');
-        let host = base
-            .strip_prefix("http://")
-            .or(base.strip_prefix("https://"))?;
-        (!host.is_empty()).then(|| Self(base.to_owned()))
+        address::url(text, &["http", "https"])?;
+        Some(Self(text.trim_end_matches('/').to_owned()))
     }
 
     pub(crate) fn as_str(&self) -> &str {

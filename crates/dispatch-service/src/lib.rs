@@ -17,4 +17,5 @@ mod probe;
 pub mod redis_link;
 pub mod settings;
 pub mod start;
+pub mod tls;
 pub mod topology;

@@ -9,16 +9,17 @@ mod pool;
 use std::{fmt, time::Duration};
 
 use redis::{
-    Client, ConnectionInfo, IntoConnectionInfo, RedisError,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError,
     io::tcp::{TcpSettings, socket2::TcpKeepalive},
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::tls::Tls;
 use crate::{
     backoff,
     health::Condition,
     settings::{
-        Reader, Setting,
+        Reader, Setting, address,
         catalogue::{REDIS_HOST, REDIS_POOL_SIZE, REDIS_POOL_TIMEOUT, REDIS_PORT, REDIS_URL},
     },
 };
@@ -37,6 +38,7 @@ pub struct RedisLink {
     info: ConnectionInfo,
     pool: Pool,
     limits: Limits,
+    tls: Tls,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -58,25 +60,35 @@ impl RedisLink {
     /// Reads `REDIS_URL`, else `REDIS_HOST` and `REDIS_PORT`. `needed`: connections that the service may need at once.
     pub fn read(reader: &mut Reader, needed: usize) -> Option<Self> {
         let limits = Limits::read(reader, needed);
-        let host = reader.text(&REDIS_HOST);
+        let tls = Tls::read(reader);
         let port: u16 = reader.number(&REDIS_PORT, 1..);
-        match reader.optional(&REDIS_URL) {
-            Some(_) => Self::read_url(reader, &REDIS_URL, limits),
-            None => Self::open(format!("redis://{host}:{port}/"), limits).ok(),
+        if reader.optional(&REDIS_URL).is_some() {
+            return Self::read_url(reader, &REDIS_URL, limits, &tls);
         }
+        let host = reader.host(&REDIS_HOST);
+        // 0 was reported.
+        let link = Self::open(ConnectionAddr::Tcp(host?, port), limits, &tls).ok();
+        if link.is_none() {
+            reader.problem(&REDIS_HOST, REDIS_HOST.expected.to_owned());
+        }
+        link
     }
 
     /// Reads a URL setting of another database or server; `None` if it is empty or wrong (then it is reported).
     pub fn read_other(&self, reader: &mut Reader, setting: &Setting) -> Option<Self> {
-        Self::read_url(reader, setting, self.limits)
+        Self::read_url(reader, setting, self.limits, &self.tls)
     }
 
-    fn read_url(reader: &mut Reader, setting: &Setting, limits: Limits) -> Option<Self> {
+    fn read_url(reader: &mut Reader, setting: &Setting, limits: Limits, tls: &Tls) -> Option<Self> {
         reader.optional(setting)?;
-        reader.checked(setting, |url| Self::open(url, limits).ok())
+        reader.checked(setting, |url| Self::open(usable(url)?, limits, tls).ok())
     }
 
-    fn open(address: impl IntoConnectionInfo, limits: Limits) -> Result<Self, RedisError> {
+    fn open(
+        address: impl IntoConnectionInfo,
+        limits: Limits,
+        tls: &Tls,
+    ) -> Result<Self, RedisError> {
         let tcp = TcpSettings::default()
             .set_nodelay(true)
             .set_keepalive(
@@ -85,14 +97,18 @@ impl RedisLink {
                     .with_interval(PROBE_INTERVAL),
             )
             .set_user_timeout(SILENCE);
-        let info = Client::open(address)?
-            .get_connection_info()
-            .clone()
-            .set_tcp_settings(tcp);
+        let mut client = Client::open(address)?;
+        if let ConnectionAddr::TcpTls { .. } = client.get_connection_info().addr()
+            && let Some(certificates) = tls.redis()
+        {
+            client = Client::build_with_tls(client.get_connection_info().clone(), certificates)?;
+        }
+        let info = client.get_connection_info().clone().set_tcp_settings(tcp);
         Ok(Self {
             pool: Pool::new(info.clone(), limits.size, limits.wait)?,
             info,
             limits,
+            tls: tls.clone(),
         })
     }
 
@@ -103,7 +119,8 @@ impl RedisLink {
     /// If the client refuses the address.
     pub fn with_database(&self, database: i64) -> Result<Self, RedisError> {
         let settings = self.info.redis_settings().clone().set_db(database);
-        Self::open(self.info.clone().set_redis_settings(settings), self.limits)
+        let info = self.info.clone().set_redis_settings(settings);
+        Self::open(info, self.limits, &self.tls)
     }
 
     /// The number of the database.
@@ -145,6 +162,15 @@ impl RedisLink {
     }
 }
 
+/// The URL, if it leads where it says: to a host that can be one, or to a socket file.
+fn usable(url: &str) -> Option<&str> {
+    const SERVERS: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
+    let scheme = url.split_once("://")?.0;
+    let leads = |(url, _): (url::Url, String)| url.fragment().is_none();
+    let usable = !SERVERS.contains(&scheme) || address::url(url, &SERVERS).is_some_and(leads);
+    usable.then_some(url)
+}
+
 impl Limits {
     fn read(reader: &mut Reader, needed: usize) -> Self {
         let size = match reader.optional(&REDIS_POOL_SIZE) {
@@ -173,6 +199,47 @@ mod tests {
         let link = RedisLink::read(&mut reader, 20);
         let problems = reader.finish().err().map(|error| error.to_string());
         (link, problems.unwrap_or_default())
+    }
+
+    #[test]
+    fn addresses_are_taken_in_both_forms() {
+        for (name, value) in [
+            ("REDIS_HOST", "::1"),
+            ("REDIS_HOST", "[::1]"),
+            ("REDIS_URL", "redis://[::1]:6379/"),
+        ] {
+            let (link, problems) = read(&[(name, value)]);
+            assert_eq!(problems, "", "{value}");
+            let address = link.unwrap().info.addr().to_string();
+            assert!(address.ends_with("::1:6379"), "{value}: {address}");
+        }
+    }
+
+    #[test]
+    fn what_leads_nowhere_is_refused_with_its_name() {
+        for (name, value) in [
+            ("REDIS_HOST", "my host"),
+            ("REDIS_HOST", "redis:6379"),
+            ("REDIS_HOST", "redis://:hunter2@h/"),
+            ("REDIS_PORT", "0"),
+            ("REDIS_URL", "redis://"),
+            ("REDIS_URL", "redis://my host/"),
+            ("REDIS_URL", "redis://h/x"),
+            ("REDIS_URL", "http://h"),
+            ("REDIS_URL", "redis://:1/hunter2@h/"),
+            ("REDIS_URL", "h:6379"),
+        ] {
+            let (link, problems) = read(&[(name, value)]);
+            assert!(link.is_none() || name == "REDIS_PORT", "{value}");
+            assert!(problems.contains(name), "{value}: {problems}");
+            assert!(!problems.contains("hunter2"), "{problems}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_not_shown() {
+        let (link, _) = read(&[("REDIS_URL", "rediss://u:hunter2@h/")]);
+        assert!(!format!("{:?}", link.unwrap()).contains("hunter2"));
     }
 
     #[test]

@@ -3,10 +3,12 @@
 //! The environment wins over `.env`, which wins over the file. A setting that is set but empty counts as not set, because
 //! that is how compose files and twilight-dispatch's `.env` leave a setting out.
 
+pub mod address;
 pub mod catalogue;
+pub mod dotenv;
 mod source;
 
-use std::{fmt, ops::RangeBounds, path::Path, str::FromStr};
+use std::{fmt, fs, num::NonZeroU64, ops::RangeBounds, path::Path, str::FromStr};
 
 use thiserror::Error;
 
@@ -17,11 +19,13 @@ use source::Source;
 #[derive(Debug, Error)]
 pub enum SettingsError {
     /// The settings file can't be read or is not TOML.
-    #[error("settings file: {0}")]
-    File(#[from] config::ConfigError),
-    /// The `.env` file can't be read.
-    #[error(".env: {0}")]
-    DotEnv(#[from] dotenvy::Error),
+    #[error("settings file {file}: {reason}")]
+    File {
+        /// Its path.
+        file: String,
+        /// Why, without a line of it.
+        reason: String,
+    },
     /// One line for each wrong setting.
     #[error("{} wrong setting(s):{}", .0.len(), list(.0))]
     Wrong(Vec<Problem>),
@@ -34,25 +38,64 @@ fn list(problems: &[Problem]) -> String {
         .collect()
 }
 
-/// One wrong setting: its name, its value (a secret masked) and what was expected.
+/// One thing that is wrong with the settings.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Problem {
-    /// Name of the setting.
-    pub name: &'static str,
-    /// Its value, `None` if it is not set.
-    pub value: Option<String>,
-    /// What a right value looks like.
-    pub expected: String,
+pub enum Problem {
+    /// A setting's name, its value (a secret masked) and what was expected.
+    Setting {
+        /// Name of the setting.
+        name: &'static str,
+        /// Its value, `None` if it is not set.
+        value: Option<String>,
+        /// What a right value looks like.
+        expected: String,
+    },
+    /// A line of `.env`.
+    Line {
+        /// Path of the file.
+        file: String,
+        /// Number of the line.
+        line: usize,
+        /// The setting that it was to set, if it can be told.
+        name: Option<&'static str>,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
 }
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.value {
-            Some(value) => write!(f, "{}={value:?}: expected {}", self.name, self.expected),
-            None => write!(f, "{} is not set: expected {}", self.name, self.expected),
+        match self {
+            Self::Setting {
+                name,
+                value: Some(value),
+                expected,
+            } => write!(f, "{name}={value:?}: expected {expected}"),
+            Self::Setting {
+                name,
+                value: None,
+                expected,
+            } => write!(f, "{name} is not set: expected {expected}"),
+            Self::Line {
+                file,
+                line,
+                name,
+                reason,
+            } => {
+                write!(f, "{file}, line {line}")?;
+                if let Some(name) = name {
+                    write!(f, " ({name})")?;
+                }
+                write!(f, ": {reason}")
+            }
         }
     }
 }
+
+/// Shorter ones are found in other values by chance.
+const SHORTEST_SECRET: usize = 6;
+/// What stands in the place of a secret.
+const MASK: &str = "***";
 
 /// Reads settings and gathers what is wrong with them.
 #[derive(Debug)]
@@ -66,27 +109,80 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// If the file or `.env` exists and can't be read.
+    /// If the file can't be read.
     pub fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
-        Ok(Self {
-            source: Source::load(file)?,
-            problems: Vec::new(),
-        })
+        let (source, problems) = Source::load(file)?;
+        Ok(Self::new(source, problems))
     }
 
     /// A reader of the given settings alone, for tests.
     #[must_use]
     pub fn of<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
-        Self {
-            source: Source::of(settings),
-            problems: Vec::new(),
+        Self::new(Source::of(settings), Vec::new())
+    }
+
+    fn new(source: Source, problems: Vec<Problem>) -> Self {
+        let mut reader = Self { source, problems };
+        for setting in catalogue::ALL.iter().filter(|setting| setting.secret) {
+            reader.take_from_file(setting);
+        }
+        reader
+    }
+
+    /// Takes a secret from the file that `…_FILE` names.
+    fn take_from_file(&mut self, setting: &Setting) {
+        let named = |other: &&Setting| other.name.strip_suffix("_FILE") == Some(setting.name);
+        let Some(file) = catalogue::ALL.iter().find(named) else {
+            return;
+        };
+        let Some(path) = self.value(file) else {
+            return;
+        };
+        if self.value(setting).is_some() {
+            self.problem(
+                file,
+                format!("only one of {} and {}", setting.name, file.name),
+            );
+            return;
+        }
+        match fs::read_to_string(path.trim()) {
+            Ok(secret) if secret.trim().is_empty() => {
+                self.problem(file, format!("{}, but it is empty", file.expected));
+            }
+            Ok(secret) => {
+                let secret = secret.trim_end_matches(['\n', '\r']).to_owned();
+                self.source.set(setting.name, secret);
+            }
+            Err(error) => self.problem(file, format!("{}, but: {error}", file.expected)),
         }
     }
 
-    /// The value, or the default if it is not set. Empty if neither is there.
+    /// The value, or the default if it is not set, without spaces around it. Empty if neither is there.
     pub fn text(&mut self, setting: &Setting) -> String {
+        self.whole_text(setting).trim().to_owned()
+    }
+
+    /// Like [`Self::text`], with the spaces around it: they may be part of a password.
+    pub fn whole_text(&mut self, setting: &Setting) -> String {
         self.value(setting)
             .unwrap_or_else(|| setting.default.to_owned())
+    }
+
+    /// A host name or address. `None` if it can't be one (then it is reported).
+    pub fn host(&mut self, setting: &Setting) -> Option<String> {
+        self.checked(setting, address::host)
+    }
+
+    /// The id of something on Discord; `None` if it is empty, or 0, as twilight-dispatch spelt it.
+    pub fn optional_id(&mut self, setting: &Setting) -> Option<NonZeroU64> {
+        let id: Option<u64> = self.optional_parsed(setting);
+        id.and_then(NonZeroU64::new)
+    }
+
+    /// Whether the value comes from a file, which other services may read too, rather than from this process's environment.
+    #[must_use]
+    pub fn is_shared(&self, setting: &Setting) -> bool {
+        self.source.is_shared(setting.name)
     }
 
     /// The value if it is set or has a default.
@@ -127,7 +223,7 @@ impl Reader {
 
     /// `true` or `false`, also `1`, `0`, `yes`, `no`, `on`, `off`.
     pub fn flag(&mut self, setting: &Setting) -> bool {
-        self.checked(setting, |text| match text.to_ascii_lowercase().as_str() {
+        self.word(setting, |text| match text {
             "true" | "1" | "yes" | "on" => Some(true),
             "false" | "0" | "no" | "off" => Some(false),
             _ => None,
@@ -142,27 +238,52 @@ impl Reader {
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
         let text = self.text(setting);
-        let value = parse(text.trim());
+        let value = parse(&text);
         if value.is_none() {
             self.problem(setting, setting.expected.to_owned());
         }
         value
     }
 
-    /// Reports a setting that is wrong in a way that only the caller can see.
+    /// A word of a fixed set, in any case.
+    pub fn word<T>(
+        &mut self,
+        setting: &Setting,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Option<T> {
+        self.checked(setting, |text| parse(&text.to_ascii_lowercase()))
+    }
+
+    /// Reports a setting that is wrong in a way that only the caller can see. A setting is reported once.
     pub fn problem(&mut self, setting: &Setting, expected: String) {
-        let value = self.value(setting).map(|value| {
-            if setting.secret {
-                "***".to_owned()
-            } else {
-                value
-            }
-        });
-        self.problems.push(Problem {
+        let reported = |problem: &Problem| matches!(problem, Problem::Setting { name, .. } if *name == setting.name);
+        if self.problems.iter().any(reported) {
+            return;
+        }
+        let value = self
+            .value(setting)
+            .map(|value| self.masked(setting, &value));
+        self.problems.push(Problem::Setting {
             name: setting.name,
             value,
             expected,
         });
+    }
+
+    /// What may be shown of a value. Secrets stray: a token pasted into the wrong line, a URL with its password where a host belongs.
+    fn masked(&self, setting: &Setting, value: &str) -> String {
+        let strayed = catalogue::ALL
+            .iter()
+            .filter(|other| other.secret)
+            .filter_map(|other| self.value(other))
+            .any(|secret| secret.len() >= SHORTEST_SECRET && value.contains(secret.trim()));
+        if setting.secret || strayed {
+            return MASK.to_owned();
+        }
+        match value.rsplit_once('@') {
+            Some((_, host)) => format!("{MASK}@{host}"),
+            None => value.to_owned(),
+        }
     }
 
     /// Ends the reading.

@@ -21,13 +21,16 @@ use crate::{
     logging::{self, Format},
     metrics, probe,
     settings::{
-        Reader,
+        Reader, address,
         catalogue::{ALL, LOG_FORMAT, PROMETHEUS_HOST, PROMETHEUS_PORT, RUST_LOG},
     },
 };
 
 /// How long a service may take to end after SIGTERM before it is ended. Kubernetes and Docker kill after 30 s and 10 s.
 const GRACE: Duration = Duration::from_secs(9);
+
+/// Ports of metrics and health of gateway-ingest, cache-writer and command-router.
+const DEFAULT_PORTS: std::ops::RangeInclusive<u16> = 8005..=8007;
 
 /// What a service is, for `--help` and `--version`.
 #[derive(Clone, Copy, Debug)]
@@ -182,18 +185,16 @@ fn settings<C>(
 ) -> anyhow::Result<(C, Common)> {
     let mut reader = Reader::load(file.as_deref())?;
     let filter = reader.checked(&RUST_LOG, filter);
-    let format = reader.checked(&LOG_FORMAT, |text| match text {
+    let format = reader.word(&LOG_FORMAT, |text| match text {
         "text" => Some(Format::Text),
         "json" => Some(Format::Json),
         _ => None,
     });
-    let host = reader.checked(&PROMETHEUS_HOST, |text| match text {
+    let host = reader.word(&PROMETHEUS_HOST, |text| match text {
         "localhost" => Some(IpAddr::from([127, 0, 0, 1])),
-        text => text.parse::<IpAddr>().ok(),
+        text => address::host(text)?.parse::<IpAddr>().ok(),
     });
-    let port = reader
-        .optional_parsed(&PROMETHEUS_PORT)
-        .unwrap_or(service.port);
+    let port = port(&mut reader, service);
     let config = read(&mut reader);
     reader.finish()?;
     let common = filter
@@ -207,6 +208,19 @@ fn settings<C>(
     config
         .zip(common)
         .context("a setting is wrong without having been reported")
+}
+
+/// The port of metrics and health. twilight-dispatch was one process and set 8005: where a file that all three services read has one
+/// of their default ports, each keeps its own.
+fn port(reader: &mut Reader, service: Service) -> u16 {
+    let port = match reader.optional(&PROMETHEUS_PORT) {
+        Some(_) => reader.number(&PROMETHEUS_PORT, 1..),
+        None => service.port,
+    };
+    match DEFAULT_PORTS.contains(&port) && reader.is_shared(&PROMETHEUS_PORT) {
+        true => service.port,
+        false => port,
+    }
 }
 
 /// The filter of the setting. Unless it says otherwise, the AMQP client is silent about what the broker answers on a channel:

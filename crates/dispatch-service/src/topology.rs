@@ -37,9 +37,7 @@ impl QueueType {
             "quorum" => Some(Self::Quorum),
             _ => None,
         };
-        reader
-            .checked(&RABBIT_QUEUE_TYPE, parse)
-            .unwrap_or_default()
+        reader.word(&RABBIT_QUEUE_TYPE, parse).unwrap_or_default()
     }
 
     /// Arguments of a queue of commands.

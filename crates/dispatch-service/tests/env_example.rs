@@ -5,7 +5,7 @@
 
 use std::{fs, path::Path};
 
-use dispatch_service::settings::catalogue::ALL;
+use dispatch_service::settings::{catalogue::ALL, dotenv};
 
 fn read(file: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -16,9 +16,8 @@ fn read(file: &str) -> String {
 
 /// Names and values as the services would read them from the file.
 fn example() -> Vec<(String, String)> {
-    dotenvy::from_read_iter(read(".env.example").as_bytes())
-        .map(|entry| entry.expect(".env.example must be readable as a .env file"))
-        .collect()
+    dotenv::parse(&read(".env.example"), |_| None)
+        .expect(".env.example must be readable as a .env file")
 }
 
 #[test]

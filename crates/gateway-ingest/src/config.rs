@@ -7,7 +7,7 @@ use dispatch_service::{
     discord::{ApiUrl, Token},
     redis_link::RedisLink,
     settings::{
-        Reader,
+        Reader, address,
         catalogue::{
             ACTIVITY_NAME, ACTIVITY_TYPE, BUFFER_BYTES, CLUSTERS, COMMAND_TTL, DISCORD_GATEWAY_URL,
             IDENTIFY_RESERVE, INTENTS, LARGE_THRESHOLD, LOG_CHANNEL, PARTITIONS, RESUME,
@@ -87,7 +87,7 @@ impl Config {
             reader.flag(&RESUME),
             reader.number(&BUFFER_BYTES, 1_048_576..=MOST_BUFFER_BYTES),
             Duration::from_millis(reader.number(&COMMAND_TTL, 1..)),
-            reader.optional_parsed(&LOG_CHANNEL),
+            reader.optional_id(&LOG_CHANNEL).map(Id::from),
         );
         let (queue_type, partitions, resume, buffer_bytes, command_ttl, log_channel) = others;
         Some(Self {
@@ -130,8 +130,8 @@ fn shards(reader: &mut Reader) -> ShardsConfig {
     ShardsConfig {
         start: reader.number(&SHARDS_START, 0..),
         end: reader.optional_parsed(&SHARDS_END),
-        total: match reader.text(&SHARDS_TOTAL).as_str() {
-            "auto" => None,
+        total: match reader.text(&SHARDS_TOTAL) {
+            auto if auto.eq_ignore_ascii_case("auto") => None,
             _ => Some(reader.number(&SHARDS_TOTAL, 1..)),
         },
         identifies: Policy {
@@ -147,7 +147,7 @@ fn shards(reader: &mut Reader) -> ShardsConfig {
 }
 
 fn presence(reader: &mut Reader) -> Option<UpdatePresencePayload> {
-    let status = reader.checked(&STATUS, |text| {
+    let status = reader.word(&STATUS, |text| {
         Some(match text {
             "online" => Status::Online,
             "idle" => Status::Idle,
@@ -185,9 +185,9 @@ fn activity(kind: ActivityType, name: String) -> Activity {
 
 /// A query or a trailing slash is cut: the client adds its own.
 fn gateway_url(text: &str) -> Option<String> {
+    address::url(text, &["ws", "wss"])?;
     let base = text.split('?').next()?.trim_end_matches('/');
-    let host = base.strip_prefix("ws://").or(base.strip_prefix("wss://"))?;
-    (!host.is_empty()).then(|| base.to_owned())
+    Some(base.to_owned())
 }
 
 #[cfg(test)]
@@ -250,6 +250,29 @@ mod tests {
     }
 
     #[test]
+    fn words_may_have_any_case_and_spaces_around_them() {
+        let (config, problems) = read([
+            ("BOT_TOKEN", " t\n"),
+            ("SHARDS_TOTAL", " AUTO "),
+            ("SHARDS_WAIT", " 6 "),
+            ("STATUS", " Idle "),
+            ("RESUME", " FALSE "),
+            ("RABBIT_QUEUE_TYPE", "Quorum"),
+            // twilight-dispatch's way to write none.
+            ("LOG_CHANNEL", " 0 "),
+            ("DISCORD_GATEWAY_URL", "ws://[::1]:9/"),
+            ("DISCORD_API_URL", "http://[::1]:8"),
+        ]);
+        assert_eq!(problems, "");
+        let config = config.unwrap();
+        assert_eq!(config.discord.token.reveal(), "t");
+        assert_eq!(config.shards.total, None);
+        assert!(!config.resume);
+        assert_eq!(config.log_channel, None);
+        assert_eq!(config.discord.presence.status, Status::Idle);
+    }
+
+    #[test]
     fn wrong_values_are_all_reported() {
         let wrong = [
             ("SHARDS_TOTAL", "0"),
@@ -260,7 +283,7 @@ mod tests {
             ("LARGE_THRESHOLD", "1000"),
             ("DISCORD_API_URL", "discord.com"),
             ("DISCORD_GATEWAY_URL", "https://x"),
-            ("LOG_CHANNEL", "0"),
+            ("LOG_CHANNEL", "x"),
             ("BUFFER_BYTES", "1"),
         ];
         let (_, problems) = read(wrong);

@@ -35,6 +35,7 @@ macro_rules! settings {
 
 settings! {
     BOT_TOKEN = "", "the bot's token, without spaces or control characters", secret;
+    BOT_TOKEN_FILE = "", "a file that holds BOT_TOKEN, which is not set then";
     SHARDS_START = "0", "the first shard of this process, a number";
     SHARDS_END = "", "the last shard of this process (inclusive), a number below SHARDS_TOTAL; empty for the last";
     SHARDS_TOTAL = "auto", "the number of shards, or `auto` to ask Discord";
@@ -48,8 +49,8 @@ settings! {
     STATUS = "online", "one of online, idle, dnd, invisible, offline";
     ACTIVITY_TYPE = "0", "Discord's activity type, a number from 0 to 5";
     ACTIVITY_NAME = "", "text of the activity; empty for none";
-    LOG_CHANNEL = "", "id of the channel that gets shard logs; empty for none";
-    LOG_GUILD_CHANNEL = "", "id of the channel that gets guild joins and leaves; empty for none";
+    LOG_CHANNEL = "", "id of the channel that gets shard logs; empty or 0 for none";
+    LOG_GUILD_CHANNEL = "", "id of the channel that gets guild joins and leaves; empty or 0 for none";
     DEFAULT_QUEUE = "true", "true or false: keep the queue gateway.recv, bound to every event";
     EVENTS = "", "names of the events to publish, separated by commas; empty for all";
     COMMAND_TTL = "60000", "milliseconds a command may wait for its shard, a number from 1";
@@ -65,19 +66,26 @@ settings! {
     CACHE_LAYOUT = "dispatch", "one of dispatch, spectacles, both";
     SPECTACLES_EXCHANGE = "", "name of the exchange for Spectacles clients; empty for none";
     SPECTACLES_ENCODING = "json", "one of json, etf, msgpack";
-    RABBIT_URL = "", "an AMQP URL (amqp:// or amqps://), instead of the RABBIT_* parts", secret;
-    RABBIT_HOST = "127.0.0.1", "host name or address of RabbitMQ";
+    RABBIT_URL = "", "an AMQP URL (amqp:// or amqps://) with a host, special characters of the password percent-encoded, instead of the RABBIT_* parts", secret;
+    RABBIT_URL_FILE = "", "a file that holds RABBIT_URL, which is not set then";
+    RABBIT_HOST = "127.0.0.1", "host name or address of RabbitMQ (its port goes to RABBIT_PORT)";
     RABBIT_PORT = "5672", "port of RabbitMQ, a number from 1 to 65535";
     RABBIT_USERNAME = "guest", "user name on RabbitMQ";
     RABBIT_PASSWORD = "guest", "password on RabbitMQ", secret;
+    RABBIT_PASSWORD_FILE = "", "a file that holds RABBIT_PASSWORD, which is not set then";
     RABBIT_QUEUE_TYPE = "classic", "one of classic, quorum: the type of Dispatch's own queues";
     PARTITIONS = "16", "number of partition queues, from 1 to 1024; the same for all services";
-    REDIS_URL = "", "a Redis URL (redis:// or rediss://), instead of the REDIS_* parts", secret;
-    REDIS_HOST = "127.0.0.1", "host name or address of Redis";
+    REDIS_URL = "", "a Redis URL (redis:// or rediss://) with a host, special characters of the password percent-encoded, instead of the REDIS_* parts", secret;
+    REDIS_URL_FILE = "", "a file that holds REDIS_URL, which is not set then";
+    REDIS_HOST = "127.0.0.1", "host name or address of Redis (its port goes to REDIS_PORT)";
     REDIS_PORT = "6379", "port of Redis, a number from 1 to 65535";
     REDIS_MESSAGES_URL = "", "a Redis URL for the messages of the Spectacles layout, on the server of REDIS_URL; empty for its database 1", secret;
+    REDIS_MESSAGES_URL_FILE = "", "a file that holds REDIS_MESSAGES_URL, which is not set then";
     REDIS_POOL_SIZE = "", "most connections to Redis that a process opens, a number; empty for as many as it needs (cache-writer: PARTITIONS + 4, the others: 8)";
     REDIS_POOL_TIMEOUT = "5000", "milliseconds to wait for a free connection to Redis, a number from 1";
+    TLS_CA_FILE = "", "a PEM file of certificate authorities to trust beside the system's, for amqps:// and rediss://; empty for none";
+    TLS_CERT_FILE = "", "a PEM file of the client certificate for RabbitMQ, with its chain; TLS_KEY_FILE belongs to it";
+    TLS_KEY_FILE = "", "a PEM file of the private key of TLS_CERT_FILE";
     PROMETHEUS_HOST = "127.0.0.1", "address on which metrics and health are served";
     PROMETHEUS_PORT = "", "port of metrics and health, a number from 1 to 65535; empty for 8005 (gateway-ingest), 8006 (cache-writer), 8007 (command-router)";
     BUFFER_BYTES = "67108864", "bytes of events that gateway-ingest holds while RabbitMQ is away, a number from 1048576";

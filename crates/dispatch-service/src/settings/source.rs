@@ -1,43 +1,82 @@
 //! Where settings come from.
 
-use std::{collections::HashMap, path::Path};
+use std::{
+    collections::{HashMap, HashSet},
+    io,
+    path::{Path, PathBuf},
+};
 
-use config::{Config, File, FileFormat, Value, ValueKind};
+use config::{Config, ConfigError, File, FileFormat, Value, ValueKind};
 
-use super::SettingsError;
+use super::{Problem, SettingsError, catalogue::ALL, dotenv};
 
 /// Settings by upper-case name, the stronger source already applied over the weaker.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(super) struct Source {
     values: HashMap<String, String>,
+    /// Names whose value comes from a file.
+    shared: HashSet<String>,
+}
+
+/// Values may be secrets.
+impl std::fmt::Debug for Source {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_set().entries(self.values.keys()).finish()
+    }
 }
 
 impl Source {
-    pub(super) fn load(file: Option<&Path>) -> Result<Self, SettingsError> {
+    pub(super) fn load(file: Option<&Path>) -> Result<(Self, Vec<Problem>), SettingsError> {
         let mut source = Self::default();
+        let mut problems = Vec::new();
         if let Some(path) = file {
             let file = Config::builder()
                 .add_source(File::from(path).format(FileFormat::Toml))
-                .build()?;
+                .build()
+                .map_err(|error| SettingsError::File {
+                    file: path.display().to_string(),
+                    reason: reason(&error),
+                })?;
             source.add_table("", file.cache);
         }
-        match dotenvy::dotenv_iter() {
-            Ok(entries) => {
-                for entry in entries {
-                    let (name, value) = entry?;
-                    source.add(&name, value);
+        if let Some((path, text)) = nearest(".env") {
+            let file = path.display().to_string();
+            match text {
+                Ok(text) => match dotenv::parse(&text, |name| std::env::var(name).ok()) {
+                    Ok(entries) => {
+                        for (name, value) in entries {
+                            source.add(&name, value);
+                        }
+                    }
+                    Err(lines) => problems.extend(lines.into_iter().map(|broken| {
+                        let known = ALL.iter().find(|setting| setting.name == broken.name);
+                        Problem::Line {
+                            file: file.clone(),
+                            line: broken.line,
+                            name: known.map(|setting| setting.name),
+                            reason: broken.reason,
+                        }
+                    })),
+                },
+                Err(error) => {
+                    return Err(SettingsError::File {
+                        file,
+                        reason: error.to_string(),
+                    });
                 }
             }
-            Err(error) if error.not_found() => {}
-            Err(error) => return Err(error.into()),
         }
+        source.shared = source.values.keys().cloned().collect();
         // Variables that are not UTF-8 can't be any of ours.
         for (name, value) in std::env::vars_os() {
-            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string()) {
+            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string())
+                && !value.trim().is_empty()
+            {
+                source.shared.remove(&name.to_ascii_uppercase());
                 source.add(&name, value);
             }
         }
-        Ok(source)
+        Ok((source, problems))
     }
 
     pub(super) fn of<'a>(settings: impl IntoIterator<Item = (&'a str, &'a str)>) -> Self {
@@ -50,6 +89,14 @@ impl Source {
 
     pub(super) fn value(&self, name: &str) -> Option<String> {
         self.values.get(name).cloned()
+    }
+
+    pub(super) fn is_shared(&self, name: &str) -> bool {
+        self.shared.contains(name)
+    }
+
+    pub(super) fn set(&mut self, name: &str, value: String) {
+        self.values.insert(name.to_owned(), value);
     }
 
     /// A stronger source's empty value leaves the weaker one's in place.
@@ -78,6 +125,36 @@ impl Source {
             }
             _ => self.add(prefix, value.to_string()),
         }
+    }
+}
+
+/// The file of this name in the working directory, or in the nearest folder above that has one.
+fn nearest(name: &str) -> Option<(PathBuf, io::Result<String>)> {
+    let start = std::env::current_dir().ok()?;
+    let path = start
+        .ancestors()
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file())?;
+    let text = std::fs::read(&path).and_then(|bytes| {
+        String::from_utf8(bytes).map_err(|_| io::Error::other("it is not UTF-8"))
+    });
+    Some((path, text))
+}
+
+/// What is wrong with a TOML file. Its parser quotes the line, in which a secret may stand; the first line of its message says where.
+fn reason(error: &ConfigError) -> String {
+    match error {
+        ConfigError::FileParse { cause, .. } => {
+            let cause = cause.to_string();
+            let place = cause.lines().next().unwrap_or_default();
+            match place.starts_with("TOML parse error at ") {
+                true => place.to_owned(),
+                false => "it is not TOML".to_owned(),
+            }
+        }
+        // The file is not there, or can't be read.
+        ConfigError::Foreign(cause) => cause.to_string(),
+        _ => "it can't be read".to_owned(),
     }
 }
 

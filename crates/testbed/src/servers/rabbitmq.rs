@@ -158,6 +158,18 @@ impl RabbitMq {
         Ok(())
     }
 
+    /// Adds lines to its configuration, and starts it again with them.
+    ///
+    /// # Errors
+    ///
+    /// If they can't be written, or it isn't up within 90 s.
+    pub async fn configure(&mut self, lines: &str) -> Result<()> {
+        let path = self.dir.join("rabbitmq.conf");
+        let configuration = std::fs::read_to_string(&path)? + lines;
+        std::fs::write(path, configuration)?;
+        self.restart().await
+    }
+
     /// Raises or lifts the memory alarm, which blocks every publishing connection.
     ///
     /// # Errors
