@@ -19,6 +19,7 @@ use std::{
 };
 
 use dispatch_service::{
+    amqp::AmqpLink,
     discord::{Client, GatewayBot, StartLimit},
     health::{Condition, Health},
     start::Surroundings,
@@ -48,6 +49,9 @@ use store::Inherited;
 /// Connections to Discord that may be made at once: enough for any start, and few enough for a CPU that also has heartbeats to
 /// send.
 const CONNECTING: usize = 32;
+
+/// Channels of a connection to RabbitMQ beyond those of the shards: declarations, replies, looks at the locks.
+const OTHER_CHANNELS: usize = 4;
 
 /// Longest time for what is left to do after the shards have ended.
 const LAST_STEPS: Duration = Duration::from_millis(1500);
@@ -112,10 +116,14 @@ pub(crate) async fn run(
         partitions: config.partitions,
         queue_type: config.queue_type,
     };
-    let links = Links::open(&config, topology, conditions.rabbitmq);
+    let held = shards.clone().count();
+    let rabbit = config
+        .rabbit
+        .clone()
+        .needing_channels(held + OTHER_CHANNELS);
+    let links = Links::open(&rabbit, topology, conditions.rabbitmq);
     let notices = Notices::start(client.clone(), config.log_channel);
     let identifies = IdentifyQueue::new(config.shards.identifies, info.limit);
-    let held = shards.clone().count();
     let prefetch = prefetch(held);
     let replies = Replies::start(links.publishing.clone(), held * usize::from(prefetch));
     let context = Arc::new(Context {
@@ -220,12 +228,12 @@ struct Links {
 }
 
 impl Links {
-    fn open(config: &Config, topology: Topology, connected: Condition) -> Self {
+    fn open(rabbit: &AmqpLink, topology: Topology, connected: Condition) -> Self {
         let stop = CancellationToken::new();
         let open = |name, connected| {
             let (sender, current) = watch::channel(None);
             let keeper = link::keep(
-                config.rabbit.clone(),
+                rabbit.clone(),
                 name,
                 topology,
                 connected,

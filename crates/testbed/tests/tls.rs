@@ -9,12 +9,14 @@ use std::{
     time::Duration,
 };
 
+use discord_sim::{Sim, SimConfig};
 use redis::cmd;
 use testbed::{
     binaries::Service,
     port::free_port,
     process::Process,
     servers::{Persistence, Servers},
+    stack::settings,
     wait,
 };
 
@@ -107,6 +109,28 @@ async fn private_authorities_client_certificates_and_channel_limits() {
     };
     let mut writer = start("right", &right);
     writer.ready(READY).await.unwrap();
+
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let gateway = |name: &str, shards: u32| {
+        let mut env = right.clone();
+        env.extend(settings::discord(
+            "sim-token",
+            &sim.http_url(),
+            &sim.gateway_url(),
+        ));
+        env.extend(settings::shards(shards));
+        Process::start(Service::GatewayIngest, name, servers.dir(), &env).unwrap()
+    };
+    // Not some of the shards and silence about the rest.
+    let reason = "rabbitmq allows 10 channels on a connection, and 16 are needed";
+    let twelve = gateway("twelve", 12);
+    wait::until(reason, READY, async || twelve.log_tail(40).contains(reason))
+        .await
+        .unwrap();
+    assert!(!twelve.is_ready().await);
+    drop(twelve);
+    assert!(sim.connections_made().is_empty());
+    gateway("two", 2).ready(READY).await.unwrap();
 
     let mut unknown = right.clone();
     unknown.remove("TLS_CA_FILE");
