@@ -170,7 +170,8 @@ fn parse(text: &str) -> Option<AMQPUri> {
     }
     // `amqp://host/` names the empty vhost by the letter of the specification; nearly every client, and whoever writes it,
     // means the default one.
-    let vhost = match url.path().trim_start_matches('/') {
+    let path = url.path();
+    let vhost = match path.strip_prefix('/').unwrap_or(path) {
         "" => "/".to_owned(),
         vhost => address::decoded(vhost)?,
     };
@@ -276,12 +277,18 @@ mod tests {
     }
 
     #[test]
+    fn a_vhost_may_begin_with_a_slash() {
+        assert_eq!(link(&[("RABBIT_URL", "amqp://b//a")]).vhost, "/a");
+    }
+
+    #[test]
     fn no_vhost_is_the_default_one() {
         for url in [
             "amqp://b",
             "amqp://b:5672",
             "amqp://b:5672/",
             "amqp://b/%2f",
+            "amqp://b//",
         ] {
             assert_eq!(link(&[("RABBIT_URL", url)]).vhost, "/", "{url}");
         }

@@ -4,6 +4,8 @@
 
 use std::{
     collections::BTreeMap,
+    ffi::OsStr,
+    os::unix::ffi::OsStrExt as _,
     path::Path,
     process::{Command, Output, Stdio},
     time::Duration,
@@ -13,7 +15,10 @@ use dispatch_service::settings::catalogue::ALL;
 use testbed::{
     binaries::Service,
     child::{Child, Launch},
-    http, port, wait,
+    http, port,
+    process::Process,
+    servers::{Persistence, Servers},
+    wait,
 };
 
 const SERVICES: [Service; 3] = [
@@ -170,6 +175,53 @@ fn secrets_come_from_files_and_not_from_both() {
             "{printed}"
         );
         assert_hidden(&printed, "files");
+    }
+}
+
+#[test]
+fn a_value_that_is_no_text_is_refused_and_not_replaced_by_the_default() {
+    let dir = tempfile::tempdir().unwrap();
+    for service in SERVICES {
+        let output = Command::new(service.binary().unwrap())
+            .current_dir(dir.path())
+            .env_clear()
+            .env("BOT_TOKEN", "t")
+            .env("RABBIT_PASSWORD", OsStr::from_bytes(b"secretB\xe9"))
+            .output()
+            .unwrap();
+        let printed = text(&output);
+        assert_eq!(output.status.code(), Some(2), "{printed}");
+        let problem = "RABBIT_PASSWORD=\"***\": expected text in UTF-8";
+        assert!(printed.contains(problem), "{printed}");
+        assert_hidden(&printed, "no text");
+    }
+}
+
+/// As twilight-dispatch needed it.
+#[tokio::test]
+async fn a_percent_encoded_password_is_refused_with_a_hint() {
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let url = servers.rabbitmq.url();
+    let (port, _) = url.rsplit_once(':').unwrap().1.split_once('/').unwrap();
+    let env = BTreeMap::from(
+        [
+            ("RABBIT_HOST", "localhost".to_owned()),
+            ("RABBIT_PORT", port.to_owned()),
+            ("RABBIT_PASSWORD", "secretB%40x".to_owned()),
+            ("REDIS_URL", servers.redis.url()),
+        ]
+        .map(|(name, value)| (name.to_owned(), value)),
+    );
+    for service in [Service::CacheWriter, Service::CommandRouter] {
+        let process = Process::start(service, service.name(), servers.dir(), &env).unwrap();
+        let hint = "RABBIT_PASSWORD looks percent-encoded";
+        wait::until(hint, Duration::from_secs(60), async || {
+            process.log_tail(40).contains(hint)
+        })
+        .await
+        .unwrap();
+        assert!(!process.is_ready().await);
+        assert_hidden(&process.log_tail(1000), "the log");
     }
 }
 

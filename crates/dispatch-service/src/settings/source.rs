@@ -8,7 +8,7 @@ use std::{
 
 use config::{Config, ConfigError, File, FileFormat, Value, ValueKind};
 
-use super::{Problem, SettingsError, catalogue::ALL, dotenv};
+use super::{MASK, Problem, SettingsError, catalogue::ALL, dotenv};
 
 /// Settings by upper-case name, the stronger source already applied over the weaker.
 #[derive(Default)]
@@ -67,13 +67,26 @@ impl Source {
             }
         }
         source.shared = source.values.keys().cloned().collect();
-        // Variables that are not UTF-8 can't be any of ours.
         for (name, value) in std::env::vars_os() {
-            if let (Ok(name), Ok(value)) = (name.into_string(), value.into_string())
-                && !value.trim().is_empty()
-            {
-                source.shared.remove(&name.to_ascii_uppercase());
-                source.add(&name, value);
+            let Ok(name) = name.into_string() else {
+                continue;
+            };
+            match value.into_string() {
+                Ok(value) if !value.trim().is_empty() => {
+                    source.shared.remove(&name.to_ascii_uppercase());
+                    source.add(&name, value);
+                }
+                Ok(_) => {}
+                // Its default must not stand in for it.
+                Err(_) => problems.extend(
+                    ALL.iter()
+                        .filter(|setting| setting.name.eq_ignore_ascii_case(&name))
+                        .map(|setting| Problem::Setting {
+                            name: setting.name,
+                            value: Some(MASK.to_owned()),
+                            expected: "text in UTF-8".to_owned(),
+                        }),
+                ),
             }
         }
         Ok((source, problems))
