@@ -135,6 +135,13 @@ async fn a_connection_that_has_met_a_fault_is_not_used_again() {
     })
     .await;
     assert_ne!(transaction.0, transaction.1, "after a transaction");
+    let answered = before_and_after(&link, async |mut connection| {
+        let refused: RedisResult<()> = connection.set("k", 1).await;
+        refused.unwrap_err();
+        let _: Option<String> = connection.get("k").await.unwrap();
+    })
+    .await;
+    assert_ne!(answered.0, answered.1, "after an answer that followed");
 }
 
 #[tokio::test]

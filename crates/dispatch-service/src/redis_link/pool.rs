@@ -1,6 +1,6 @@
 //! The pool of connections to Redis.
 
-use std::{io, time::Duration};
+use std::{io, mem, time::Duration};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use deadpool_redis::{Runtime, Timeouts};
@@ -109,12 +109,13 @@ impl ConnectionLike for Connection {
     fn req_packed_command<'a>(&'a mut self, command: &'a Cmd) -> RedisFuture<'a, Value> {
         Box::pin(async move {
             let checked = &mut *self.object;
-            checked.usable = false;
+            let usable = mem::replace(&mut checked.usable, false);
             let reply = checked.connection.req_packed_command(command).await;
-            checked.usable = match &reply {
-                Ok(reply) => !holds_fault(reply),
-                Err(error) => !is_fault(error),
-            };
+            checked.usable = usable
+                && match &reply {
+                    Ok(reply) => !holds_fault(reply),
+                    Err(error) => !is_fault(error),
+                };
             reply
         })
     }
@@ -127,15 +128,16 @@ impl ConnectionLike for Connection {
     ) -> RedisFuture<'a, Vec<Value>> {
         Box::pin(async move {
             let checked = &mut *self.object;
-            checked.usable = false;
+            let usable = mem::replace(&mut checked.usable, false);
             let connection = &mut checked.connection;
             let replies = connection
                 .req_packed_commands(pipeline, offset, count)
                 .await;
-            checked.usable = match &replies {
-                Ok(replies) => !replies.iter().any(holds_fault),
-                Err(error) => !is_fault(error),
-            };
+            checked.usable = usable
+                && match &replies {
+                    Ok(replies) => !replies.iter().any(holds_fault),
+                    Err(error) => !is_fault(error),
+                };
             replies
         })
     }
@@ -146,7 +148,7 @@ impl ConnectionLike for Connection {
 }
 
 /// A connection, and whether it may be used again: not while a command is under way whose reply nobody may be waiting for any more,
-/// and not after a fault.
+/// and never after a fault, whatever it has answered since.
 struct Checked {
     connection: MultiplexedConnection,
     usable: bool,
