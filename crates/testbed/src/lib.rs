@@ -25,6 +25,7 @@ pub mod node;
 pub mod port;
 pub mod process;
 pub mod program;
+pub mod proxy;
 pub mod python;
 pub mod servers;
 pub mod stack;

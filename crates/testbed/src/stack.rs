@@ -14,6 +14,7 @@ use crate::collector::Collector;
 use crate::collector::check::{Expected, Report};
 use crate::collector::losses::Losses;
 use crate::process::Process;
+use crate::proxy::Proxy;
 use crate::servers::Servers;
 use crate::wait;
 
@@ -71,6 +72,8 @@ pub struct Stack {
     pub sim: Sim,
     /// RabbitMQ and Redis.
     pub servers: Servers,
+    /// What the services reach Redis through, if they were told to.
+    pub redis_link: Option<Proxy>,
     /// Shards.
     pub shards: u32,
 }
@@ -107,6 +110,7 @@ impl Stack {
             collector,
             sim,
             servers,
+            redis_link: None,
             shards: options.shards,
         })
     }

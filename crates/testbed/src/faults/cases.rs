@@ -18,16 +18,16 @@ const MANY: usize = 8;
 #[must_use]
 pub fn suite(seed: u64) -> Vec<Case> {
     use Strike::{
-        BlockRabbitMq, CloseAfterHello, CutSocket, FreezeWriter, FreezeWriterInBatch,
+        BlockRabbitMq, CloseAfterHello, CutSocket, FreezeRedis, FreezeWriter, FreezeWriterInBatch,
         InvalidResumable, InvalidSession, KillIngest, KillRabbitMq, KillRedis, KillRouter,
         KillWriter, KillWriterInBatch, KillWriterUnconfirmed, LimitRest, LoseRedis, NoHello,
         Reconnect, ReconnectThenSilence, RefuseConnections, RefuseResumes, ResetUpgrades,
-        SilenceWriter, SilentResume, StallAcks, TermIngest, TermRouter, TermWriter,
+        SilenceWriter, SilentResume, StallAcks, SwallowRedis, TermIngest, TermRouter, TermWriter,
         TermWriterInBatch,
     };
     let single = |strike| vec![vec![strike]];
     let turns = |strike: fn(usize) -> Strike| (0..MANY).map(|n| vec![strike(n)]).collect();
-    let cases: [(&str, Vec<Vec<Strike>>); 38] = [
+    let cases: [(&str, Vec<Vec<Strike>>); 40] = [
         ("no fault", Vec::new()),
         ("kill -9 ingest, 4 times", vec![vec![KillIngest]; 4]),
         ("kill -9 writer, 8 times", turns(KillWriter)),
@@ -48,6 +48,8 @@ pub fn suite(seed: u64) -> Vec<Case> {
         ("RabbitMQ memory alarm", single(BlockRabbitMq)),
         ("Redis killed, with its data", single(KillRedis)),
         ("Redis killed, without its data", single(LoseRedis)),
+        ("Redis frozen for too long", single(FreezeRedis)),
+        ("Redis unreachable, then late data", single(SwallowRedis)),
         ("socket cut", single(CutSocket)),
         ("op 7", single(Reconnect)),
         ("op 9 resumable", single(InvalidResumable)),
@@ -151,13 +153,14 @@ fn separable(mut round: Vec<Strike>) -> Vec<Strike> {
 
 fn clash(first: Strike, second: Strike) -> bool {
     use Strike::{
-        BlockRabbitMq, CloseAfterHello, FreezeWriter, FreezeWriterInBatch, InvalidSession,
-        KillIngest, KillRabbitMq, KillRedis, KillRouter, KillWriterInBatch, KillWriterUnconfirmed,
-        LoseRedis, NoHello, RefuseConnections, RefuseResumes, ResetUpgrades, SilenceWriter,
-        SilentResume, TermIngest, TermRouter, TermWriter, TermWriterInBatch,
+        BlockRabbitMq, CloseAfterHello, FreezeRedis, FreezeWriter, FreezeWriterInBatch,
+        InvalidSession, KillIngest, KillRabbitMq, KillRedis, KillRouter, KillWriterInBatch,
+        KillWriterUnconfirmed, LoseRedis, NoHello, RefuseConnections, RefuseResumes, ResetUpgrades,
+        SilenceWriter, SilentResume, SwallowRedis, TermIngest, TermRouter, TermWriter,
+        TermWriterInBatch,
     };
     let is_broker = matches!(second, KillRabbitMq | BlockRabbitMq);
-    let is_store = matches!(second, KillRedis | LoseRedis);
+    let is_store = matches!(second, KillRedis | LoseRedis | FreezeRedis | SwallowRedis);
     let is_ingest = matches!(second, KillIngest | TermIngest);
     // Nothing comes in again before the round is over.
     let stops_events = is_ingest
@@ -185,6 +188,10 @@ fn clash(first: Strike, second: Strike) -> bool {
         FreezeWriter(_) | SilenceWriter(_) => is_broker,
         KillRabbitMq => is_broker,
         KillRedis => is_store,
+        // What is late needs a Redis that answers, and events that come in.
+        FreezeRedis | SwallowRedis => {
+            is_store || is_broker || stops_events || matches!(second, SilenceWriter(_))
+        }
         // Each ends with all of Discord's wrong answers.
         ResetUpgrades | CloseAfterHello | RefuseResumes | NoHello | SilentResume => matches!(
             second,

@@ -12,6 +12,7 @@ use super::commands::{self, Commands};
 use super::strike::Strike;
 use super::{Case, Outcome, rebuild};
 use crate::collector::losses::Losses;
+use crate::proxy::Proxy;
 use crate::servers::Servers;
 use crate::stack::{Options, Stack};
 use crate::wait;
@@ -68,7 +69,19 @@ pub async fn run(case: &Case, mut servers: Servers) -> Result<(Outcome, Servers)
         let url = format!("{url}?heartbeat={AMQP_HEARTBEAT}");
         options.env.insert("RABBIT_URL".into(), url);
     }
+    let mut redis_link = None;
+    if case
+        .rounds
+        .iter()
+        .flatten()
+        .any(|strike| *strike == Strike::SwallowRedis)
+    {
+        let proxy = Proxy::start(servers.redis.port()).await?;
+        options.env.insert("REDIS_URL".into(), proxy.redis_url());
+        redis_link = Some(proxy);
+    }
     let mut stack = Stack::start(servers, &options).await?;
+    stack.redis_link = redis_link;
     let limit = CASE_LIMIT + ROUND_LIMIT * case.rounds.len() as u32;
     let ended = timeout(limit, under_load(case, &mut stack, &mut outcome)).await;
     if let Err(error) = ended.context("the case doesn't end").flatten() {

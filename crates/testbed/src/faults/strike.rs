@@ -2,12 +2,13 @@
 
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use discord_sim::{Answer, Fault, Point, RestFault, Scope};
 
-use super::run::HEARTBEAT;
+use super::run::{ARRIVE_LIMIT, HEARTBEAT};
 use super::{in_batch, unconfirmed};
 use crate::process::Process;
+use crate::proxy::Proxy;
 use crate::stack::{STOP_LIMIT, Stack};
 
 /// Longest time for a restarted service to be ready. With a broker that restarts at the same time too.
@@ -15,6 +16,10 @@ const READY_LIMIT: Duration = Duration::from_secs(30);
 
 /// Longest time for the broker to replace a client of which it hears nothing.
 const SILENCE_LIMIT: Duration = Duration::from_secs(25);
+
+/// How long the services wait for an answer of Redis, and for a new connection to it.
+const REDIS_TIMEOUT: Duration = Duration::from_secs(10);
+const REDIS_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// Something that happens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,6 +46,11 @@ pub enum Strike {
     KillRedis,
     /// `kill -9` of Redis, which comes back empty.
     LoseRedis,
+    /// Redis is frozen for longer than the services wait, then carries out what it was asked.
+    FreezeRedis,
+    /// The network swallows what is sent to Redis, from the end of a transaction on, for longer than the services wait. When
+    /// they have gone on, it is delivered.
+    SwallowRedis,
     /// `kill -9` of a writer that waits for Redis, which then carries out what it was asked: batches that are applied and
     /// not published.
     KillWriterInBatch(usize),
@@ -82,7 +92,7 @@ pub enum Strike {
 
 impl Strike {
     /// Every kind, with writers 0 and 1 where that makes a difference.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 36] = [
         Self::KillIngest,
         Self::KillWriter(0),
         Self::KillWriter(1),
@@ -97,6 +107,8 @@ impl Strike {
         Self::BlockRabbitMq,
         Self::KillRedis,
         Self::LoseRedis,
+        Self::FreezeRedis,
+        Self::SwallowRedis,
         Self::FreezeWriter(0),
         Self::FreezeWriter(1),
         Self::KillWriterInBatch(0),
@@ -168,6 +180,7 @@ impl Strike {
         let milliseconds = match self {
             // Long enough that buffers fill.
             Self::BlockRabbitMq | Self::KillRedis | Self::LoseRedis => 2_000,
+            Self::FreezeRedis | Self::SwallowRedis => return REDIS_TIMEOUT + REDIS_CONNECT_TIMEOUT,
             // A client gives up at the second heartbeat that finds the one before without answer.
             Self::StallAcks => return HEARTBEAT * 5 / 2,
             Self::FreezeWriter(_) | Self::FreezeWriterInBatch(_) => 700,
@@ -201,6 +214,8 @@ impl Strike {
             Self::BlockRabbitMq => stack.servers.rabbitmq.set_memory_alarm(true).await?,
             Self::KillRedis => stack.servers.redis.kill(),
             Self::LoseRedis => stack.servers.redis.lose_data()?,
+            Self::FreezeRedis => stack.servers.redis.freeze(),
+            Self::SwallowRedis => link(stack)?.swallow_from("EXEC\r\n"),
             Self::KillWriterInBatch(n) => in_batch::kill_writer(stack, n).await?,
             Self::KillWriterUnconfirmed => unconfirmed::kill_writer(stack).await?,
             Self::FreezeWriter(n) => {
@@ -259,6 +274,12 @@ impl Strike {
             Self::KillRabbitMq => stack.servers.rabbitmq.restart().await?,
             Self::BlockRabbitMq => stack.servers.rabbitmq.set_memory_alarm(false).await?,
             Self::KillRedis | Self::LoseRedis => stack.servers.redis.restart().await?,
+            Self::FreezeRedis => stack.servers.redis.wake(),
+            Self::SwallowRedis => {
+                link(stack)?.heal();
+                stack.arrived(&stack.sent(), ARRIVE_LIMIT).await?;
+                link(stack)?.deliver();
+            }
             Self::FreezeWriter(n) => writer(stack, n).sigcont(),
             Self::FreezeWriterInBatch(_) => stack.writers.iter_mut().for_each(Process::sigcont),
             Self::SilenceWriter(n) => {
@@ -336,6 +357,11 @@ fn writer(stack: &mut Stack, n: usize) -> &mut Process {
     let running = (0..count).map(|more| (n + more) % count);
     let running = running.clone().find(|n| stack.writers[*n].runs());
     &mut stack.writers[running.unwrap_or(n % count)]
+}
+
+/// What lies between the services and Redis.
+fn link(stack: &Stack) -> Result<&Proxy> {
+    stack.redis_link.as_ref().context("no proxy before Redis")
 }
 
 fn discord(stack: &Stack, fault: Fault) {

@@ -22,6 +22,8 @@ const START_LIMIT: Duration = Duration::from_secs(90);
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
 /// Longest time for one `rabbitmqctl`.
 const CONTROL_LIMIT: Duration = Duration::from_secs(30);
+/// What `rabbitmqctl` says while the node starts.
+const STARTING: &str = "requires the 'rabbit' app to be running";
 /// Share of the memory above which publishers are blocked, as by default.
 const WATERMARK: &str = "0.6";
 
@@ -232,10 +234,7 @@ impl RabbitMq {
     ///
     /// If `rabbitmqctl` fails.
     pub async fn queues(&self) -> Result<BTreeMap<String, u64>> {
-        let vhost = match self.vhosts {
-            0 => "/".to_owned(),
-            n => vhost_name(n),
-        };
+        let vhost = self.vhost();
         let args = [
             "-q",
             "--no-table-headers",
@@ -278,7 +277,39 @@ impl RabbitMq {
         self.control(&["eval", expression]).await
     }
 
+    /// Sets a policy on the queue of this name; `definition` is JSON.
+    ///
+    /// # Errors
+    ///
+    /// If `rabbitmqctl` fails.
+    pub async fn set_policy(&self, queue: &str, definition: &str) -> Result<()> {
+        let pattern = format!("^{}$", queue.replace('.', "\\."));
+        let vhost = self.vhost();
+        let args = ["set_policy", "-p", &vhost, queue, &pattern, definition];
+        self.control(&args).await?;
+        Ok(())
+    }
+
+    /// The virtual host in use.
+    fn vhost(&self) -> String {
+        match self.vhosts {
+            0 => "/".to_owned(),
+            n => vhost_name(n),
+        }
+    }
+
     async fn control(&self, args: &[&str]) -> Result<String> {
+        let mut result = Ok(String::new());
+        let started = wait::until("rabbitmqctl", CONTROL_LIMIT, async || {
+            result = self.control_once(args).await;
+            // A node that takes connections may still be starting.
+            !matches!(&result, Err(error) if error.to_string().contains(STARTING))
+        });
+        started.await?;
+        result
+    }
+
+    async fn control_once(&self, args: &[&str]) -> Result<String> {
         let mut command = tokio::process::Command::new(&self.programs.rabbitmqctl);
         command
             .args(args)

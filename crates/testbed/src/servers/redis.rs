@@ -62,6 +62,12 @@ impl Redis {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Whether it runs.
     pub fn runs(&mut self) -> bool {
         let server = self.server.as_mut();
