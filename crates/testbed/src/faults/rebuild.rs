@@ -108,13 +108,38 @@ pub(super) async fn rebuild(
     Ok(faults)
 }
 
-/// Keys of the rebuilt families whose value is not the truth's.
+/// Keys of the rebuilt families whose value is not the truth's. Of a guild with an outage Discord tells nothing.
 fn not_rebuilt(truth: &BTreeMap<String, Value>, rebuilt: &BTreeMap<String, Value>) -> Vec<String> {
     let family = |key: &&String| REBUILT.iter().any(|family| key.starts_with(family));
+    let told = |key: &&String| {
+        let guild = key.split(':').nth(1).unwrap_or_default();
+        let guild = truth.get(&format!("guild:{guild}"));
+        guild.is_none_or(|guild| guild["unavailable"] != true)
+    };
     truth
         .keys()
         .filter(family)
+        .filter(told)
         .filter(|key| truth.get(*key) != rebuilt.get(*key))
         .cloned()
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_guild_is_rebuilt_unless_it_has_an_outage() {
+        let truth = |away: bool| {
+            let keys = ["guild:1", "role:1:2", "emoji:1:3"];
+            let value = json!({"id": "1", "unavailable": away});
+            BTreeMap::from(keys.map(|key| (key.to_owned(), value.clone())))
+        };
+        assert_eq!(not_rebuilt(&truth(false), &BTreeMap::new()).len(), 3);
+        assert!(not_rebuilt(&truth(true), &BTreeMap::new()).is_empty());
+        assert!(not_rebuilt(&truth(false), &truth(false)).is_empty());
+    }
 }
