@@ -94,6 +94,8 @@ impl fmt::Display for Problem {
 
 /// Shorter ones are found in other values by chance.
 const SHORTEST_SECRET: usize = 6;
+/// Discord's are 59 and longer.
+const SHORTEST_TOKEN: usize = 50;
 /// What stands in the place of a secret.
 const MASK: &str = "***";
 
@@ -277,7 +279,7 @@ impl Reader {
             .filter(|other| other.secret)
             .filter_map(|other| self.value(other))
             .any(|secret| secret.len() >= SHORTEST_SECRET && value.contains(secret.trim()));
-        if setting.secret || strayed {
+        if setting.secret || strayed || looks_like_token(value) {
             return MASK.to_owned();
         }
         match value.rsplit_once('@') {
@@ -302,6 +304,18 @@ impl Reader {
     fn value(&self, setting: &Setting) -> Option<String> {
         self.source.value(setting.name)
     }
+}
+
+/// Whether it has the form of a bot's token (three base64 words with dots between), maybe one that stands in the wrong place alone.
+fn looks_like_token(value: &str) -> bool {
+    let token = value.trim().trim_start_matches("Bot ");
+    let is_word = |word: &str| {
+        !word.is_empty()
+            && word
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'))
+    };
+    token.len() >= SHORTEST_TOKEN && token.split('.').count() == 3 && token.split('.').all(is_word)
 }
 
 #[cfg(test)]
@@ -339,5 +353,20 @@ mod tests {
             assert!(message.contains(part), "{part} is not in {message}");
         }
         assert!(!message.contains("hunter2"));
+    }
+
+    #[test]
+    fn a_token_in_a_wrong_place_is_not_shown() {
+        let token = "MTAyMjUxMTQ4MzQ0NTQxMjM0NQ.GhunTr.2-9Jk_abcdefghijklmnopqrstuvwxyz0123";
+        for value in [token.to_owned(), format!(" Bot {token}\n")] {
+            let mut reader = Reader::of([("RESUME", value.as_str())]);
+            reader.flag(&RESUME);
+            let message = reader.finish().unwrap_err().to_string();
+            assert!(message.contains("RESUME=\"***\": expected"), "{message}");
+        }
+        let mut reader = Reader::of([("RESUME", "a.long.host.that-is-none.example.com")]);
+        reader.flag(&RESUME);
+        let message = reader.finish().unwrap_err().to_string();
+        assert!(message.contains("that-is-none"), "{message}");
     }
 }
