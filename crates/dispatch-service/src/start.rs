@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Arg, Command, value_parser};
+use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
@@ -22,7 +23,7 @@ use crate::{
     metrics, probe,
     settings::{
         Reader, address,
-        catalogue::{ALL, LOG_FORMAT, PROMETHEUS_HOST, PROMETHEUS_PORT, RUST_LOG},
+        catalogue::{ALL, LOG_FORMAT, PROMETHEUS_HOST, PROMETHEUS_PORT, REFUSAL_WAIT, RUST_LOG},
     },
 };
 
@@ -54,9 +55,19 @@ pub struct Surroundings {
     pub health: Health,
 }
 
+/// An end that starting again won't mend: Discord refuses the token, the intents or the shards.
+#[derive(Debug, Error)]
+#[error(transparent)]
+pub struct Refused(#[from] pub anyhow::Error);
+
+/// Exit code of a [`Refused`] service.
+const REFUSED: u8 = 3;
+
 /// Runs a service: reads its settings with `read`, then runs `run` until it returns.
 ///
-/// The exit code is 0 if `run` returns `Ok`, else 1, and 2 for wrong settings. After SIGTERM or Ctrl-C, `run` has 9 s.
+/// The exit code is 0 if `run` returns `Ok`, 2 for wrong settings, 3 if it was [`Refused`], else 1. After SIGTERM or Ctrl-C, `run`
+/// has 9 s. A refused service ends only after `REFUSAL_WAIT`, so that a supervisor that starts it again at once does not have
+/// Discord asked again and again.
 pub fn start<C, F>(
     service: Service,
     read: impl FnOnce(&mut Reader) -> Option<C>,
@@ -80,7 +91,13 @@ where
             return ExitCode::from(2);
         }
     };
-    logging::init(common.filter, common.format);
+    let Common {
+        filter,
+        format,
+        address,
+        refusal_wait,
+    } = common;
+    logging::init(filter, format);
     // A panic is a bug. A task that has vanished would leave its shard or partition unserved without a sign; a crash is
     // what every guarantee is built to survive.
     std::panic::set_hook(Box::new(|info| {
@@ -97,12 +114,13 @@ where
             return ExitCode::FAILURE;
         }
     };
-    let result = runtime.block_on(supervise(service, config, common.address, run));
+    let result = runtime.block_on(supervise(service, config, address, refusal_wait, run));
     // Whatever still runs ends with the process. Taking the runtime down first would cancel the AMQP client's tasks under its own
     // thread, which panics over that.
     std::mem::forget(runtime);
     match result {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Refused>() => ExitCode::from(REFUSED),
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
@@ -135,6 +153,7 @@ async fn supervise<C, F>(
     service: Service,
     config: C,
     address: SocketAddr,
+    refusal_wait: Duration,
     run: impl FnOnce(C, Surroundings) -> F,
 ) -> anyhow::Result<()>
 where
@@ -155,16 +174,27 @@ where
 
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for SIGTERM")?;
     let mut interrupt = signal(SignalKind::interrupt()).context("cannot listen for SIGINT")?;
+    let mut signalled =
+        async || tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} };
+    let refused = surroundings.health.clone();
     let run = run(config, surroundings);
     tokio::pin!(run);
     let result = tokio::select! {
         result = &mut run => result,
-        () = async { tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} } } => {
+        () = signalled() => {
             tracing::info!("stopping");
             stop.cancel();
             tokio::time::timeout(GRACE, run).await.context("did not stop in time")?
         }
     };
+    if let Err(error) = &result
+        && error.is::<Refused>()
+    {
+        tracing::error!(ends_in_ms = refusal_wait.as_millis(), "{error:#}");
+        // Never met: whoever asks whether the service is ready is told why not.
+        refused.condition("refused by discord").set(false);
+        tokio::select! { () = tokio::time::sleep(refusal_wait) => {}, () = signalled() => {} }
+    }
     served.cancel();
     if result.is_ok() {
         tracing::info!("stopped");
@@ -176,6 +206,7 @@ struct Common {
     filter: EnvFilter,
     format: Format,
     address: SocketAddr,
+    refusal_wait: Duration,
 }
 
 fn settings<C>(
@@ -195,6 +226,7 @@ fn settings<C>(
         text => address::host(text)?.parse::<IpAddr>().ok(),
     });
     let port = port(&mut reader, service);
+    let refusal_wait = Duration::from_millis(reader.number(&REFUSAL_WAIT, 0..));
     let config = read(&mut reader);
     reader.finish()?;
     let common = filter
@@ -204,6 +236,7 @@ fn settings<C>(
             filter,
             format,
             address: SocketAddr::new(host, port),
+            refusal_wait,
         });
     config
         .zip(common)

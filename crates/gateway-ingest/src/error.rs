@@ -28,3 +28,11 @@ pub enum IngestError {
     #[error("a shard's task failed: {0}")]
     Task(#[from] JoinError),
 }
+
+impl IngestError {
+    /// Whether Discord refuses the bot, so that starting again won't mend it.
+    #[must_use]
+    pub const fn is_refusal(&self) -> bool {
+        matches!(self, Self::Unauthorized(_) | Self::Closed { .. })
+    }
+}

@@ -2,7 +2,7 @@
 
 use std::process::ExitCode;
 
-use dispatch_service::start::{Service, start};
+use dispatch_service::start::{Refused, Service, start};
 use gateway_ingest::{App, config::Config};
 
 fn main() -> ExitCode {
@@ -13,6 +13,10 @@ fn main() -> ExitCode {
         port: 8005,
     };
     start(service, Config::read, async |config, surroundings| {
-        Ok(App::build(config, surroundings).run().await?)
+        let ended = App::build(config, surroundings).run().await;
+        ended.map_err(|error| match error.is_refusal() {
+            true => Refused(error.into()).into(),
+            false => error.into(),
+        })
     })
 }

@@ -137,3 +137,36 @@ fn help_and_version_are_there() {
         );
     }
 }
+
+/// A refused token is no reason to be started again at once: it has an exit code of its own, after a wait in which `/readyz` says why.
+#[tokio::test]
+async fn a_refused_token_ends_the_service_with_3_after_a_wait() {
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let sim = Sim::start(SimConfig::default()).await.unwrap();
+    let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
+    env.extend(settings::discord(
+        "another-token",
+        &sim.http_url(),
+        &sim.gateway_url(),
+    ));
+    env.extend(settings::shards(1));
+    let start = |name: &str, env: &BTreeMap<String, String>| {
+        Process::start(Service::GatewayIngest, name, servers.dir(), env).unwrap()
+    };
+    let mut process = start("at-once", &env);
+    let status = process.wait_exit(READY_LIMIT).await.unwrap();
+    assert_eq!(status.code(), Some(3));
+
+    env.insert("REFUSAL_WAIT".into(), "600000".into());
+    let mut process = start("waiting", &env);
+    let told = async || {
+        let answer = http::fetch(process.port(), "/readyz").await;
+        answer.is_ok_and(|answer| answer.status == 503 && answer.body.contains("refused"))
+    };
+    testbed::wait::until("/readyz to name the refusal", READY_LIMIT, told)
+        .await
+        .unwrap();
+    process.sigterm();
+    let status = process.wait_exit(STOP_LIMIT).await.unwrap();
+    assert_eq!(status.code(), Some(3));
+}

@@ -91,6 +91,7 @@ settings! {
     BUFFER_BYTES = "67108864", "bytes of events that gateway-ingest holds while RabbitMQ is away, a number from 1048576";
     DISCORD_API_URL = "https://discord.com", "an http:// or https:// URL of Discord's API";
     DISCORD_GATEWAY_URL = "", "a ws:// or wss:// URL of the gateway; empty to ask Discord";
+    REFUSAL_WAIT = "0", "milliseconds until a process ends that Discord has refused (token, intents, shards), a number";
     RUST_LOG = "info", "a log filter such as info or gateway_ingest=debug";
     LOG_FORMAT = "text", "one of text, json";
 }

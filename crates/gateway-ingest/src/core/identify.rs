@@ -21,6 +21,10 @@ const BETWEEN_READINGS: Duration = Duration::from_secs(15);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The first pause of a shard whose identify led to nothing, doubled with each that follows.
 const FIRST_DELAY: Duration = Duration::from_secs(10);
+/// The pause grows no further at first: once Discord behaves again the shard is to be live within a minute.
+const SHORT_DELAY: Duration = Duration::from_secs(40);
+/// After so many in a row, some six minutes, it does: at the short pause a day's identifies would be gone within hours.
+const MANY_ATTEMPTS: u32 = 12;
 const LONGEST_DELAY: Duration = Duration::from_secs(10 * 60);
 /// Discord's limits last a day, counted from the first use.
 const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
@@ -276,9 +280,11 @@ impl Identifies {
 }
 
 fn delay_after(attempts: u32) -> Duration {
-    FIRST_DELAY
-        .saturating_mul(2_u32.saturating_pow(attempts.saturating_sub(1)))
-        .min(LONGEST_DELAY)
+    let doubled = |first: Duration, times: u32| first.saturating_mul(2_u32.saturating_pow(times));
+    match attempts.checked_sub(MANY_ATTEMPTS) {
+        Some(more) => doubled(SHORT_DELAY, more).min(LONGEST_DELAY),
+        None => doubled(FIRST_DELAY, attempts.saturating_sub(1)).min(SHORT_DELAY),
+    }
 }
 
 #[cfg(test)]
@@ -429,7 +435,7 @@ mod tests {
     fn a_shard_whose_identifies_fail_waits_longer_each_time() {
         let mut identifies = Identifies::new(policy(Reserve::Number(0)), limit(999, 1), secs(0));
         let (mut now, mut times) = (secs(0), Vec::new());
-        for _ in 0..10 {
+        for _ in 0..18 {
             identifies.request(7);
             let (granted, _) = run(&mut identifies, now, now + secs(700), |_| {
                 Some(limit(999, 1))
@@ -438,7 +444,9 @@ mod tests {
             now = millis(granted[0].0 + 300);
         }
         let pauses: Vec<_> = times.windows(2).map(|pair| pair[1] - pair[0]).collect();
-        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 600, 600, 600]);
+        assert_eq!(pauses[..3], [10, 20, 40]);
+        assert_eq!(pauses[3..12], [40; 9]);
+        assert_eq!(pauses[12..], [80, 160, 320, 600, 600]);
         // It does not keep the others of its bucket waiting.
         identifies.request(7);
         identifies.request(8);
