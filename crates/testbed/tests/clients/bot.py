@@ -24,7 +24,8 @@ async def read_events(channel):
         elif event["t"] == "MESSAGE_UPDATE" and data["id"] in states:
             before = states[data["id"]]
             right, wrong = right + (event["old"] == before), wrong + (event["old"] != before)
-            states[data["id"]] = {**before, **data}
+            # A whole message replaces; one that is not whole brings what has changed.
+            states[data["id"]] = data if "author" in data else {**before, **data}
         await message.ack()
     return states, right, wrong, guild
 
