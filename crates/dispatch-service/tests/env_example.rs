@@ -1,5 +1,5 @@
 //! Holds the written lists of settings against the settings that exist: `.env.example` (names, order and defaults), the
-//! README's table (names and defaults) and `docker-compose.yml` (names).
+//! table of deploy/README.md (names and defaults) and `docker-compose.yml` (names).
 
 #![allow(clippy::unwrap_used)]
 
@@ -80,11 +80,11 @@ fn every_setting_of_env_example_is_explained() {
 
 #[test]
 fn readme_table_has_every_setting_with_its_default() {
-    let readme = read("README.md");
+    let readme = read("deploy/README.md");
     let section = readme
         .split("\n## Settings\n")
         .nth(1)
-        .expect("README.md has a section `## Settings`");
+        .expect("deploy/README.md has a section `## Settings`");
     let section = section.split("\n## ").next().unwrap();
     let rows: Vec<(&str, &str)> = section
         .lines()
@@ -112,7 +112,7 @@ fn readme_table_has_every_setting_with_its_default() {
     }
     assert!(
         problems.is_empty(),
-        "the settings table of README.md is wrong:\n{}",
+        "the settings table of deploy/README.md is wrong:\n{}",
         problems.join("\n")
     );
 }

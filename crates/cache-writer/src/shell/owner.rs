@@ -213,7 +213,7 @@ impl PartitionOwner {
                 Finding::RolledBack(shards) => {
                     tracing::error!(
                         ?shards,
-                        "redis came back with older data, or none: the cache lacks changes, and events `old`, until it is rebuilt (see the README)"
+                        "redis came back with older data, or none: the cache lacks changes, and events `old`, until it is rebuilt (see deploy/README.md: rebuilding the cache)"
                     );
                     metrics::rollback();
                 }

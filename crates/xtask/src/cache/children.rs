@@ -1,4 +1,4 @@
-//! What the index sets list (README, "Redis").
+//! What the index sets list (dispatch-proto's README, "Redis").
 
 use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
