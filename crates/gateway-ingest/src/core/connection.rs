@@ -3,7 +3,7 @@
 //! [`Connection`] is told what happened ([`Input`]) and says what to do ([`Output`]). The time and the randomness are arguments.
 //! The client is the shell's matter: it is made for one connection, and dropped with it.
 //!
-//! **Invariant:** each state either has a deadline or waits for something of this process ([`State`] names it); so there is a way out
+//! **Invariant:** each state either has a deadline or waits for something of this process (`State` names it); so there is a way out
 //! of each, whatever the peer does or leaves undone.
 //!
 //! **Invariant:** between two connections lies a delay, which grows until a connection has been live for [`STABLE`].

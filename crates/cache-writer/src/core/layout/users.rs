@@ -83,7 +83,7 @@ impl UsersUpdate<'_> {
         arguments
     }
 
-    /// Users, authors and members, at most [`PAGE`].
+    /// Users, authors and members, at most `PAGE`.
     #[must_use]
     pub fn size(&self) -> usize {
         let members: usize = self.members.iter().map(|(_, _, ids)| ids.len()).sum();
