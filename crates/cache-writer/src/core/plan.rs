@@ -322,7 +322,7 @@ struct Touched {
 
 impl Touched {
     fn add(&mut self, event: &Event<'_>) {
-        if event.steps().is_ok_and(|steps| steps.takes_guild) {
+        if event.steps().is_ok_and(Steps::changes_total) {
             self.taken.extend(event.scope().guild());
         }
         match event.scope() {

@@ -32,6 +32,19 @@ impl<'a> Steps<'a> {
             ..Self::default()
         }
     }
+
+    /// Whether another total of shards may write the guild after it than before.
+    pub(super) fn changes_total(&self) -> bool {
+        let discards = |step: &Step<'_>| {
+            matches!(
+                step,
+                Step::Discard {
+                    entity: Entity::Total(_)
+                }
+            )
+        };
+        self.takes_guild || self.steps.iter().any(discards)
+    }
 }
 
 /// What an event touches: what a purge later in the queue must not overtake.

@@ -76,3 +76,28 @@ fn going_back_to_the_total_before_takes_the_guild_again() {
     );
     assert_eq!(told[3].as_deref(), Some(r#"{"id":"1","name":"old"}"#));
 }
+
+/// Once the guild is gone no total has a right to it, also within one batch: what is purged is decided before the batch.
+#[test]
+fn after_the_guild_is_gone_another_total_is_obeyed() {
+    let message = r#"{"id":"8","channel_id":"5","guild_id":"1"}"#;
+    let event = |seq, name, data, total| Dispatch {
+        seq,
+        total,
+        received_us: seq,
+        ..Dispatch::new(name, data)
+    };
+    let events = [
+        event(1, "GUILD_CREATE", GUILD, 4),
+        event(2, "MESSAGE_CREATE", message, 4),
+        event(3, "GUILD_DELETE", r#"{"id":"1"}"#, 4),
+        event(4, "THREAD_DELETE", r#"{"id":"5","guild_id":"1"}"#, 8),
+    ];
+    for size in [1, events.len()] {
+        let mut writer = Writer::default();
+        writer.deliver(&events[..2], 2);
+        assert!(writer.store.strings.contains_key("message:5:8"));
+        writer.deliver(&events[2..], size);
+        assert!(!writer.store.strings.contains_key("message:5:8"), "{size}");
+    }
+}
