@@ -129,6 +129,52 @@ async fn the_number_of_shards_stays_while_there_are_sessions() {
     stack.stop().await.unwrap();
 }
 
+/// Redis may come back with owners that are older than the lock on RabbitMQ, which is the truth: the owner writes itself in again, and
+/// goes on storing its sessions.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_holds_the_lock_owns_the_shard_again_when_redis_names_another() {
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let mut stack = Stack::start(servers, &Options::new(1, 3)).await.unwrap();
+    stack.ready().await.unwrap();
+    let load = stack.start_load(50.0);
+    let mut redis = stack.servers.redis.connection().await.unwrap();
+    let owner: String = redis.hget("dispatch:owners", 0).await.unwrap();
+    let _: () = redis
+        .hset("dispatch:owners", 0, "a process of long ago")
+        .await
+        .unwrap();
+    let owned = wait::until("the owner to own again", LIMIT, async || {
+        stack.sim.connections() == 1
+            && redis
+                .hget::<_, _, String>("dispatch:owners", 0)
+                .await
+                .unwrap()
+                == owner
+    });
+    owned.await.unwrap();
+    let stored = async || {
+        let sessions: String = value(&stack, "gateway_sessions").await;
+        let sessions: Vec<Value> = serde_json::from_str(&sessions).unwrap();
+        sessions[0]["sequence"].as_u64().unwrap()
+    };
+    let before = stored().await;
+    wait::until("the session to be stored again", LIMIT, async || {
+        stored().await > before
+    })
+    .await
+    .unwrap();
+    assert_eq!(stack.sim.identifies(), 1);
+    stack.sim.stop_load();
+    load.await.unwrap();
+    let report = stack.check(LIMIT).await.unwrap();
+    assert_eq!(
+        report.faults(Tolerated::default()),
+        Vec::<String>::new(),
+        "{report}"
+    );
+    stack.stop().await.unwrap();
+}
+
 fn standby(stack: &Stack, options: &Options) -> Process {
     let (servers, sim) = (&stack.servers, &stack.sim);
     let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
