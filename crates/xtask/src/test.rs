@@ -21,7 +21,7 @@ use tally::Tally;
 const SEED: u64 = 1;
 /// Test programs that run at once. Most start a RabbitMQ, a Redis and the services, and then wait; more would keep two cores from
 /// meeting the deadlines.
-const SIDE_BY_SIDE: usize = 3;
+const SIDE_BY_SIDE: usize = 2;
 /// How many of the slowest programs and cases are listed.
 const SLOWEST: usize = 10;
 

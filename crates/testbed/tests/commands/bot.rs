@@ -10,7 +10,7 @@ use lapin::{BasicProperties, Channel, Confirmation, Connection, ConnectionProper
 use testbed::wait;
 
 /// Longest wait for one message. Far more than it takes, for machines under load.
-pub(crate) const LIMIT: Duration = Duration::from_secs(20);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A connection to RabbitMQ with one channel, as a bot has it.
 pub(crate) struct Bot {

@@ -13,8 +13,9 @@ use testbed::wait;
 use crate::asking::{ask, presence, taken_by};
 use crate::bot::{Bot, LIMIT};
 
-/// Short, so that a dead connection is noticed soon.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Short, so that a dead connection is noticed soon; long enough that a loaded machine answers in time, or a connection would end that
+/// nobody has ended.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(4);
 /// For each shard and fault.
 const COMMANDS: usize = 50;
 /// Time between two commands of a shard.
