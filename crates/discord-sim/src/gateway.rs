@@ -208,6 +208,9 @@ impl GatewayConnection {
             Ok(transport) => {
                 let hello = self.hello(&orders);
                 let mut reader = Reader::new(&self.shared, self.id, self.host, orders);
+                if hello.is_none() {
+                    reader.expect_no_heartbeats();
+                }
                 let mut writer = Writer::new(&self.shared, self.id, transport, received);
                 tokio::select! {
                     ending = reader.run(&mut messages) => ending,

@@ -1,6 +1,9 @@
 //! The reading half of a connection: what the client sends, checked and acted on.
 
-use std::{sync::Arc, time::Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use futures_util::{StreamExt, stream::SplitStream};
 use serde_json::Value;
@@ -27,6 +30,8 @@ pub(super) struct Reader<'a> {
     rules: Rules,
     limit: SendLimit,
     last_heartbeat: Instant,
+    /// A client that is silent for longer, two intervals, is a zombie.
+    patience: Duration,
 }
 
 impl<'a> Reader<'a> {
@@ -45,13 +50,18 @@ impl<'a> Reader<'a> {
             rules: shared.config.rules(),
             limit: SendLimit::new(count, window),
             last_heartbeat: Instant::now(),
+            patience: shared.config.heartbeat_interval * 2,
         }
+    }
+
+    /// Nobody has told the client how often: it is waited for as long as its session lasts.
+    pub(super) fn expect_no_heartbeats(&mut self) {
+        self.patience = self.shared.config.session_lifetime;
     }
 
     pub(super) async fn run(&mut self, messages: &mut SplitStream<Socket>) -> Ending {
         loop {
-            // A client that is silent for two intervals is a zombie.
-            let deadline = self.last_heartbeat + self.shared.config.heartbeat_interval * 2;
+            let deadline = self.last_heartbeat + self.patience;
             let message = match timeout_at(deadline.into(), messages.next()).await {
                 Err(_) => return CloseCode::SessionTimedOut.into(),
                 Ok(None | Some(Err(_))) => return Ending::Gone,
