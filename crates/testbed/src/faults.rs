@@ -90,6 +90,18 @@ pub struct Outcome {
 }
 
 impl Outcome {
+    /// The outcome of a case that has just begun.
+    fn of(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            report: None,
+            commands: (0, 0),
+            recovery: Duration::ZERO,
+            faults: Vec::new(),
+            logs: String::new(),
+        }
+    }
+
     /// Whether nothing is wrong.
     #[must_use]
     pub fn passed(&self) -> bool {

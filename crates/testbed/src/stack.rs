@@ -55,6 +55,19 @@ impl Options {
             env: BTreeMap::new(),
         }
     }
+
+    /// The settings of a service that holds, or works for, these shards on these servers.
+    #[must_use]
+    pub fn connected_to(&self, servers: &Servers, sim: &Sim) -> BTreeMap<String, String> {
+        let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
+        env.extend(settings::discord(
+            &self.sim.token,
+            &sim.http_url(),
+            &sim.gateway_url(),
+        ));
+        env.extend(settings::exact(self.shards));
+        env
+    }
 }
 
 /// A running stack. Everything in it is killed when dropped.
@@ -88,13 +101,7 @@ impl Stack {
         let sim = Sim::start(options.sim.clone())
             .await
             .context("can't start the simulator")?;
-        let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
-        env.extend(settings::discord(
-            &options.sim.token,
-            &sim.http_url(),
-            &sim.gateway_url(),
-        ));
-        env.extend(settings::exact(options.shards));
+        let mut env = options.connected_to(&servers, &sim);
         env.extend(options.env.clone());
         // Before the services: it must not miss their first event.
         let collector = Collector::start(&servers.rabbitmq.url()).await?;

@@ -12,7 +12,7 @@ use testbed::{
     collector::check::Tolerated,
     process::Process,
     servers::{Persistence, Servers},
-    stack::{Options, Stack, settings},
+    stack::{Options, Stack},
     wait,
 };
 
@@ -176,14 +176,8 @@ async fn who_holds_the_lock_owns_the_shard_again_when_redis_names_another() {
 }
 
 fn standby(stack: &Stack, options: &Options) -> Process {
-    let (servers, sim) = (&stack.servers, &stack.sim);
-    let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
-    env.extend(settings::discord(
-        &options.sim.token,
-        &sim.http_url(),
-        &sim.gateway_url(),
-    ));
-    env.extend(settings::exact(options.shards));
+    let servers = &stack.servers;
+    let env = options.connected_to(servers, &stack.sim);
     Process::start(Service::GatewayIngest, "standby", servers.dir(), &env).unwrap()
 }
 

@@ -85,14 +85,7 @@ pub fn suite(seed: u64, queue_type: &str) -> Vec<Case> {
 pub async fn run(case: &Case, mut servers: Servers) -> Result<(Outcome, Servers)> {
     servers.heal().await?;
     servers.renew().await?;
-    let mut outcome = Outcome {
-        name: case.name.clone(),
-        report: None,
-        commands: (0, 0),
-        recovery: Duration::ZERO,
-        faults: Vec::new(),
-        logs: String::new(),
-    };
+    let mut outcome = Outcome::of(&case.name);
     let mut routers = Vec::new();
     if let Err(error) = under_commands(case, &servers, &mut routers, &mut outcome).await {
         outcome.faults.push(format!("{error:#}"));

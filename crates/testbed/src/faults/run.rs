@@ -50,14 +50,7 @@ const AMQP_HEARTBEAT: u32 = 2;
 pub async fn run(case: &Case, mut servers: Servers) -> Result<(Outcome, Servers)> {
     servers.heal().await?;
     servers.renew().await?;
-    let mut outcome = Outcome {
-        name: case.name.clone(),
-        report: None,
-        commands: (0, 0),
-        recovery: Duration::ZERO,
-        faults: Vec::new(),
-        logs: String::new(),
-    };
+    let mut outcome = Outcome::of(&case.name);
     let mut options = Options::new(SHARDS, GUILDS);
     options.writers = WRITERS;
     options.sim.world.seed = case.seed;
