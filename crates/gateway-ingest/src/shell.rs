@@ -1,6 +1,5 @@
 //! The part of gateway-ingest that does I/O.
 
-mod book;
 mod claim;
 mod commands;
 mod context;
@@ -11,6 +10,7 @@ mod notices;
 mod replies;
 mod shard;
 mod store;
+mod table;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
@@ -37,7 +37,6 @@ use crate::{
     error::IngestError,
     metrics,
 };
-use book::Book;
 use claim::Sighted;
 use context::{Budget, Context};
 use identify::IdentifyQueue;
@@ -45,6 +44,7 @@ use link::Topology;
 use notices::Notices;
 use replies::Replies;
 use store::Inherited;
+use table::SessionTable;
 
 /// Connections to Discord that may be made at once: enough for any start, and few enough for a CPU that also has heartbeats to
 /// send.
@@ -133,7 +133,7 @@ pub(crate) async fn run(
         topology,
         publishing: links.publishing.clone(),
         consuming: links.consuming.clone(),
-        book: Arc::new(Book::default()),
+        table: Arc::new(SessionTable::default()),
         replies,
         prefetch,
         notices,
@@ -145,7 +145,7 @@ pub(crate) async fn run(
         repeats: Mutex::default(),
         config,
     });
-    shards.clone().for_each(|shard| context.book.enter(shard));
+    shards.clone().for_each(|shard| context.table.enter(shard));
     let stored = CancellationToken::new();
     let keeper = store::keep(
         context.clone(),

@@ -92,10 +92,10 @@ pub(crate) async fn attempt(
             other: true,
             alive,
             connected_for: context.sighted.age(&connection),
-            tried: context.book.tried(shard),
+            tried: context.table.tried(shard),
         };
         if !sight.worth_trying() {
-            context.book.standby(shard, alive);
+            context.table.standby(shard, alive);
             return Attempt::Locked { taken: true };
         }
     }
@@ -114,7 +114,7 @@ pub(crate) async fn attempt(
             let taken = owner.is_some();
             if let Some(owner) = owner {
                 let alive = store::is_alive(&context, &owner).await;
-                context.book.standby(shard, alive);
+                context.table.standby(shard, alive);
             }
             Attempt::Locked { taken }
         }

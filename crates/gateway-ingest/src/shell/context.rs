@@ -9,13 +9,13 @@ use tokio::sync::Semaphore;
 use twilight_gateway::Config as ShardConfig;
 
 use super::{
-    book::Book,
     claim::Sighted,
     identify::IdentifyQueue,
     link::{Current, Topology},
     notices::Notices,
     replies::Replies,
     store::Inherited,
+    table::SessionTable,
 };
 use crate::{config::Config, core::repeats::Repeats};
 
@@ -34,7 +34,7 @@ pub(crate) struct Context {
     pub(crate) publishing: Current,
     /// Connection B: commands.
     pub(crate) consuming: Current,
-    pub(crate) book: Arc<Book>,
+    pub(crate) table: Arc<SessionTable>,
     pub(crate) replies: Replies,
     /// Commands of each shard that RabbitMQ may hand out at a time.
     pub(crate) prefetch: u16,

@@ -13,6 +13,7 @@ mod command;
 mod connect;
 mod end;
 mod outcome;
+mod ownership;
 mod publish;
 mod read;
 mod room;

@@ -76,7 +76,7 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
     loop {
         let (stopping, urgent) = tokio::select! {
             () = stop.cancelled() => (true, false),
-            () = context.book.urgent.notified() => (false, true),
+            () = context.table.urgent.notified() => (false, true),
             _ = tick.tick() => (false, false),
         };
         if !urgent {
@@ -84,7 +84,7 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
         }
         if all_at.elapsed() >= ALL_EVERY || !connected.is_met() {
             all_at = Instant::now();
-            context.book.all_changed();
+            context.table.all_changed();
         }
         let stored = store(&context, &script, urgent).await;
         stale |= stored.as_ref().is_ok_and(|stored| *stored);
@@ -110,13 +110,13 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
 
 /// Stores what has changed of own shards; `true` if there was anything. If it is urgent, only sessions that have begun.
 async fn store(context: &Context, script: &Script, urgent: bool) -> RedisResult<bool> {
-    let sessions: BTreeMap<u32, String> = (context.book.take_changed(urgent).iter())
+    let sessions: BTreeMap<u32, String> = (context.table.take_changed(urgent).iter())
         .map(|record| (record.shard, json(record)))
         .collect();
     let statuses: BTreeMap<u32, String> = if urgent {
         BTreeMap::new()
     } else {
-        let changed = context.book.take_statuses();
+        let changed = context.table.take_statuses();
         (changed.iter())
             .map(|status| (status.shard, json(status)))
             .collect()
@@ -139,7 +139,7 @@ async fn store(context: &Context, script: &Script, urgent: bool) -> RedisResult<
             Ok(shards) => refused.extend(shards),
             Err(error) => {
                 let all = sessions.keys().chain(statuses.keys()).copied();
-                context.book.give_back(all);
+                context.table.give_back(all);
                 return Err(error);
             }
         }
@@ -160,7 +160,7 @@ async fn store(context: &Context, script: &Script, urgent: bool) -> RedisResult<
             for shard in &held {
                 pipe.hset(OWNERS_HASH, *shard, &context.instance).ignore();
             }
-            context.book.give_back(held);
+            context.table.give_back(held);
             pipe.exec_async(&mut context.config.redis.connection().await?)
                 .await?;
         }
@@ -185,13 +185,13 @@ async fn show_life(context: &Context, stopping: bool) -> RedisResult<()> {
 
 /// Gauges and readiness, from what the shards said last.
 fn observe(context: &Context, seen: &Seen) {
-    let statuses = context.book.statuses();
+    let statuses = context.table.statuses();
     let count = |wanted: Status| statuses.iter().filter(|status| **status == wanted).count();
     metrics::shards(statuses.len());
     metrics::statuses(count);
     metrics::buffered(context.buffered());
-    seen.shards.set(context.book.is_ready());
-    let full = context.book.count_full();
+    seen.shards.set(context.table.is_ready());
+    let full = context.table.count_full();
     metrics::full_shards(full);
     if seen.buffer.is_met() && full > 0 {
         tracing::warn!(
@@ -302,7 +302,7 @@ pub(crate) async fn is_alive(context: &Context, instance: &str) -> bool {
 pub(crate) async fn own(context: &Context, shard: u32) {
     let mut pipe = redis::pipe();
     pipe.hset(OWNERS_HASH, shard, &context.instance).ignore();
-    if context.book.starts() {
+    if context.table.starts() {
         pipe.set(STARTED, timestamp()).ignore();
     }
     until_done(&context.config.redis, &pipe).await

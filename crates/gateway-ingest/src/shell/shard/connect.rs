@@ -51,7 +51,7 @@ impl Task {
         let status = self.policy.status();
         if self.status != status {
             self.status = status;
-            self.context.book.status(self.number, status);
+            self.context.table.status(self.number, status);
             // Commands may go now, or must wait.
             self.look_now();
         }

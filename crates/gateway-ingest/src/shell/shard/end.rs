@@ -53,7 +53,7 @@ impl Task {
             shard = self.number,
             "another process has taken the shard over"
         );
-        self.context.book.forget(self.number);
+        self.context.table.forget(self.number);
         self.outbox.clear();
         self.in_flight = None;
         self.no_admission();

@@ -1,4 +1,4 @@
-//! From the outbox to RabbitMQ, and the right to do so.
+//! From the outbox to RabbitMQ.
 
 use std::{
     pin::Pin,
@@ -20,22 +20,11 @@ use lapin::{
 };
 use tokio::time::Instant;
 
-use super::{Claiming, Start, Task};
+use super::Task;
 use crate::{
-    core::{
-        connection::{Input, Session},
-        gateway_url,
-        outbox::{DeadReason, Parcel},
-        status::ShardEvent,
-    },
-    error::IngestError,
+    core::outbox::{DeadReason, Parcel},
     metrics,
-    shell::{
-        claim::{self, Attempt, Claim},
-        commands,
-        context::Context,
-        store,
-    },
+    shell::context::Context,
 };
 
 /// Source of dead letters that come from the socket.
@@ -44,7 +33,7 @@ const SOURCE: &str = "gateway-ingest";
 /// A publication whose confirm is awaited.
 pub(super) struct InFlight {
     confirm: BoxFuture<'static, Result<(), PublishError>>,
-    connection: Arc<Connection>,
+    pub(super) connection: Arc<Connection>,
     parcel: Outline,
     since: Instant,
 }
@@ -125,7 +114,7 @@ impl Task {
                 self.publish_backoff.reset();
                 // One parcel is in flight at a time (core::outbox), so all before this place is confirmed too.
                 if let Some(place) = self.outbox.confirm() {
-                    self.context.book.confirmed(shard, &place);
+                    self.context.table.confirmed(shard, &place);
                 }
             }
             // The channel works, the broker won't take the message: again, in its place, on the same channel.
@@ -139,129 +128,6 @@ impl Task {
                 self.lose_claim_on(&published.connection);
             }
         }
-    }
-
-    /// The connection to RabbitMQ ended or was made anew: a lock on another one is gone.
-    pub(super) fn connection_changed(&mut self, current: Option<&Arc<Connection>>) {
-        let lost = self.claim.as_ref().map(|claim| claim.connection.clone());
-        let lost = lost.filter(|held| current.is_none_or(|current| !Arc::ptr_eq(held, current)));
-        if let Some(connection) = lost {
-            self.lose_claim_on(&connection);
-        }
-    }
-
-    fn lose_claim_on(&mut self, connection: &Arc<Connection>) {
-        let on_it = |of: &Arc<Connection>| Arc::ptr_eq(of, connection);
-        if self
-            .claim
-            .as_ref()
-            .is_some_and(|claim| on_it(&claim.connection))
-        {
-            self.claim = None;
-            self.broken = Some(connection.clone());
-        }
-        // Its confirm can't come any more; the parcel stays in the outbox.
-        if self
-            .in_flight
-            .as_ref()
-            .is_some_and(|flight| on_it(&flight.connection))
-        {
-            self.in_flight = None;
-        }
-    }
-
-    /// Tries to own the shard, if it is not owned.
-    pub(super) fn try_claim(&mut self) {
-        if self.claim.is_some() || self.attempt.is_some() {
-            return;
-        }
-        let (context, shard) = (self.context.clone(), self.number);
-        let delay = self.claim_backoff.next_delay();
-        let (fresh, broken) = (!self.policy.has_begun(), self.broken.clone());
-        // The first try is not to wait; a lock that our own old connection still holds is free in a moment.
-        let delay = if fresh && !self.locked_logged && broken.is_none() {
-            Duration::ZERO
-        } else {
-            delay
-        };
-        self.attempt = Some(Box::pin(async move {
-            let attempt = claim::attempt(context.clone(), shard, delay, broken).await;
-            let start = match attempt {
-                Attempt::Held { taken, .. } if taken || fresh => Some(Start {
-                    record: store::session(&context, shard).await,
-                }),
-                _ => None,
-            };
-            Claiming { attempt, start }
-        }));
-    }
-
-    pub(super) async fn claimed(&mut self, claiming: Claiming) -> Result<(), IngestError> {
-        let shard = self.number;
-        match claiming.attempt {
-            Attempt::Held { claim, taken } => {
-                if self.locked_logged {
-                    tracing::info!(shard, "the shard is free, owning it now");
-                }
-                self.locked_logged = false;
-                self.claim_backoff.reset();
-                self.broken = None;
-                if taken && self.policy.has_begun() {
-                    self.let_go().await?;
-                }
-                self.own(claim, claiming.start)?;
-            }
-            Attempt::Locked { taken } => {
-                if !self.locked_logged {
-                    self.locked_logged = true;
-                    tracing::info!(shard, "another connection owns the shard, waiting for it");
-                }
-                if taken && self.policy.has_begun() {
-                    self.let_go().await?;
-                }
-            }
-            Attempt::Failed { error, connection } => {
-                tracing::warn!(%error, shard, "cannot open the shard's channel");
-                self.broken = Some(connection);
-            }
-        }
-        Ok(())
-    }
-
-    fn own(&mut self, claim: Claim, start: Option<Start>) -> Result<(), IngestError> {
-        self.claim = Some(claim);
-        self.context.book.own(self.number);
-        if self.commands.is_none() {
-            self.commands = Some(commands::consume(self.context.clone(), self.number));
-        }
-        match start {
-            Some(start) if !self.policy.has_begun() => self.begin(start),
-            _ => self.happened(Input::Owned),
-        }
-    }
-
-    fn begin(&mut self, start: Start) -> Result<(), IngestError> {
-        let shard = self.number;
-        let session = start.record.map(|record| {
-            let session = Session {
-                id: record.session_id.as_str().into(),
-                sequence: record.sequence,
-                url: gateway_url::usable(&record.resume_url),
-            };
-            tracing::info!(
-                shard,
-                session = record.session_id,
-                sequence = record.sequence,
-                "resuming"
-            );
-            self.context.book.begin(record);
-            session
-        });
-        if session.is_none() {
-            tracing::info!(shard, "no session to resume");
-        }
-        self.tell(ShardEvent::Connecting);
-        self.happened(Input::Begin(session))
     }
 }
 

@@ -153,7 +153,7 @@ impl Task {
             self.context.identifies.begun(self.number);
             tracing::info!(shard = self.number, session = record.session_id, "ready");
             // Stored at once, before anything of it is confirmed: a crash right now must find it.
-            self.context.book.begin(record);
+            self.context.table.begin(record);
             self.tell(ShardEvent::Ready);
         }
         self.happened(Input::Ready { session, usable })
@@ -179,7 +179,7 @@ impl Task {
         let latency = latency.as_millis() as u64;
         metrics::latency(self.number, latency);
         self.context
-            .book
+            .table
             .heartbeat(self.number, latency, store::timestamp());
     }
 

@@ -115,7 +115,7 @@ impl Task {
             return Ok(());
         }
         self.full = full;
-        self.context.book.full(self.number, full);
+        self.context.table.full(self.number, full);
         self.happened(Input::Reading(!full))
     }
 }

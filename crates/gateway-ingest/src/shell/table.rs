@@ -15,7 +15,7 @@ use crate::core::{outbox::Place, status::Status};
 
 /// The shards of this process.
 #[derive(Debug, Default)]
-pub(crate) struct Book {
+pub(crate) struct SessionTable {
     rows: Mutex<BTreeMap<u32, Row>>,
     /// Something must be stored at once.
     pub(crate) urgent: Notify,
@@ -42,7 +42,7 @@ struct Row {
     full: bool,
 }
 
-impl Book {
+impl SessionTable {
     /// A shard exists.
     pub(crate) fn enter(&self, shard: u32) {
         self.with(shard, |_| ());
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_confirm_of_an_older_session_does_not_move_the_new_one() {
-        let book = Book::default();
+        let table = SessionTable::default();
         let record = |session: &str, sequence| SessionRecord {
             shard: 0,
             session_id: session.to_owned(),
@@ -221,17 +221,17 @@ mod tests {
             session: session.into(),
             sequence,
         };
-        book.begin(record("old", 5));
-        book.begin(record("new", 0));
-        book.confirmed(0, &place("old", 9));
-        assert_eq!(book.take_changed(false), [record("new", 0)]);
-        assert_eq!(book.take_changed(false), []);
-        book.confirmed(0, &place("new", 2));
-        assert_eq!(book.take_changed(false), [record("new", 2)]);
-        book.give_back([0]);
-        assert_eq!(book.take_changed(false), [record("new", 2)]);
-        book.confirmed(0, &place("new", 3));
-        book.forget(0);
-        assert_eq!(book.take_changed(false), []);
+        table.begin(record("old", 5));
+        table.begin(record("new", 0));
+        table.confirmed(0, &place("old", 9));
+        assert_eq!(table.take_changed(false), [record("new", 0)]);
+        assert_eq!(table.take_changed(false), []);
+        table.confirmed(0, &place("new", 2));
+        assert_eq!(table.take_changed(false), [record("new", 2)]);
+        table.give_back([0]);
+        assert_eq!(table.take_changed(false), [record("new", 2)]);
+        table.confirmed(0, &place("new", 3));
+        table.forget(0);
+        assert_eq!(table.take_changed(false), []);
     }
 }
