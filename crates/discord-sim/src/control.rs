@@ -20,10 +20,11 @@ use serde_json::{Value, json};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    books::SentEvent,
+    dispatcher::SentEvent,
     faults::{Fault, RestFault, Scope},
     generator::Mix,
-    server::{ConnectionMade, Load, RestRequest, Shared, Status, run_load},
+    load::{self, Load},
+    state::{ConnectionMade, RestRequest, Shared, Status},
 };
 
 /// Events in one answer of `GET /sim/sent`, unless less is asked for.
@@ -63,7 +64,7 @@ async fn truth(
     Query(query): Query<Prefix>,
 ) -> Json<BTreeMap<String, Value>> {
     let mut entries = BTreeMap::new();
-    for (key, value) in shared.lock().books.truth() {
+    for (key, value) in shared.lock().dispatcher.truth() {
         if key.starts_with(&query.prefix) {
             // As for `Sim::truth`: the first shard's counts.
             entries
@@ -75,7 +76,7 @@ async fn truth(
 }
 
 async fn truth_of(State(shared): Shares, Path(key): Path<String>) -> Response {
-    match shared.lock().books.truth_of(&key) {
+    match shared.lock().dispatcher.truth_of(&key) {
         Some(value) => Json(value).into_response(),
         None => StatusCode::NOT_FOUND.into_response(),
     }
@@ -105,7 +106,7 @@ struct SentBody {
 
 async fn sent(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<SentBody>> {
     let limit = page.limit.unwrap_or(PAGE);
-    let events = shared.lock().books.sent(page.shard, page.after, limit);
+    let events = shared.lock().dispatcher.sent(page.shard, page.after, limit);
     let body = |(offset, event): (usize, SentEvent)| SentBody {
         index: page.after + offset,
         session: event.session,
@@ -120,7 +121,7 @@ async fn sent(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<SentB
 }
 
 async fn commands(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<Value>> {
-    let commands = shared.lock().books.commands(page.shard);
+    let commands = shared.lock().dispatcher.commands(page.shard);
     let body = |(at, payload)| json!({"age_ms": age(at), "payload": payload});
     let limit = page.limit.unwrap_or(PAGE);
     Json(
@@ -200,8 +201,8 @@ struct InjectBody {
 async fn inject(State(shared): Shares, Json(body): Json<InjectBody>) -> Response {
     let mut state = shared.lock();
     let sessions = match (&body.t, &body.d, &body.raw) {
-        (Some(t), Some(d), None) => state.books.inject(body.shard, t, d),
-        (None, None, Some(raw)) => state.books.inject_raw(body.shard, raw),
+        (Some(t), Some(d), None) => state.dispatcher.inject(body.shard, t, d),
+        (None, None, Some(raw)) => state.dispatcher.inject_raw(body.shard, raw),
         _ => {
             let error = json!({"error": "expected either `t` and `d`, or `raw`"});
             return (StatusCode::BAD_REQUEST, Json(error)).into_response();
@@ -234,7 +235,7 @@ fn start_load(shared: Arc<Shared>, tasks: &TaskTracker, body: LoadBody) -> Statu
         duration,
     };
     tasks.spawn(async move {
-        let made = run_load(&shared, load).await;
+        let made = load::run(&shared, load).await;
         tracing::info!(made, "load ended");
     });
     StatusCode::ACCEPTED

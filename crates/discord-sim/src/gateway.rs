@@ -4,11 +4,7 @@
 //! session's log holds, from the session's position on. What the reader has to answer goes to the
 //! writer as an [`Order`].
 
-mod close;
 mod commands;
-mod handshake;
-mod limits;
-mod payload;
 mod reader;
 mod writer;
 
@@ -18,23 +14,19 @@ use std::{
 };
 
 use futures_util::{SinkExt, StreamExt};
-use tokio::{
-    io::AsyncWriteExt,
-    sync::{Notify, mpsc},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, sync::mpsc, time::timeout};
 use tokio_websockets::{Config, Limits, Message, ServerBuilder, WebSocketStream};
 
-pub(crate) use close::{CloseCode, gateway_close_ends_session};
-pub(crate) use handshake::{Identify, Rules};
-pub(crate) use limits::{IdentifyBuckets, MemberRequests, SessionStarts};
-
 use crate::{
-    books::{ConnectionId, SessionKey},
+    dispatcher::ConnectionId,
     faults::{Answer, Host, Point},
-    server::{Cut, PeekedStream, Shared},
+    protocol::{
+        close::{CloseCode, client_close_ends_session, gateway_close_ends_session},
+        handshake, payload,
+    },
+    state::{Cut, Order, Shared},
+    stream::PeekedStream,
 };
-use close::client_close_ends_session;
 use reader::Reader;
 use writer::Writer;
 
@@ -55,27 +47,6 @@ const MAX_MESSAGE: usize = 1 << 20;
 const FLUSH_THRESHOLD: usize = 64 * 1024;
 
 type Socket = WebSocketStream<PeekedStream>;
-
-/// What a connection's writer is told to do, in order.
-#[derive(Debug, Clone)]
-pub(crate) enum Order {
-    /// Send this text.
-    Text(String),
-    /// From now on send this session's log.
-    Attach {
-        key: SessionKey,
-        shard: u32,
-        wake: Arc<Notify>,
-        /// The answer that follows this sequence.
-        then: Option<(u64, Answer)>,
-    },
-    /// Answer so.
-    Answer(Answer),
-    /// Send op 1.
-    RequestHeartbeat,
-    /// Close with this code.
-    Close { code: u16, reason: String },
-}
 
 /// How a connection comes to its end.
 #[derive(Debug)]
@@ -279,10 +250,10 @@ impl GatewayConnection {
                 | Ending::Dropped
                 | Ending::Forgotten => false,
             };
-            if ends && state.books.is_held_by(key, self.id) {
-                state.books.end(key);
+            if ends && state.dispatcher.is_held_by(key, self.id) {
+                state.dispatcher.end(key);
             }
-            state.books.disconnect(key, self.id, Instant::now());
+            state.dispatcher.disconnect(key, self.id, Instant::now());
         }
         drop(state);
         self.shared.progress.notify_waiters();

@@ -3,7 +3,7 @@
 //! For tests, demos and load on anything that talks to Discord as a bot. One port serves REST
 //! (`/gateway/bot`, `/users/@me`, create message …), the gateway (version 10, JSON,
 //! transport compression) and a control API under `/sim`. A [`World`](world::World) of
-//! guilds, drawn from a seed, is moved by a generator; the books know every event that was sent and
+//! guilds, drawn from a seed, is moved by a generator; the log has every event that was sent and
 //! what a perfect cache must hold after it.
 //!
 //! ```no_run
@@ -29,23 +29,27 @@
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
-mod books;
-mod compression;
+mod config;
 mod control;
+mod dispatcher;
 mod faults;
 mod gateway;
 pub mod generator;
+mod load;
+mod protocol;
 mod rest;
 mod server;
-pub mod snowflake;
+mod state;
+mod stream;
 pub mod truth;
 pub mod world;
 
-pub use books::SentEvent;
+pub use config::{ResumeUrl, SimConfig};
+pub use dispatcher::SentEvent;
 pub use faults::{Answer, Fault, Host, Point, RestBody, RestFault, Scope};
 pub use generator::Mix;
-pub use server::{
-    Asked, ConnectionMade, Counts, Load, RestRequest, ResumeUrl, SessionStatus, Sim, SimConfig,
-    Status,
-};
+pub use load::Load;
+pub use protocol::snowflake;
+pub use server::Sim;
+pub use state::{Asked, ConnectionMade, Counts, RestRequest, SessionStatus, Status};
 pub use world::WorldConfig;

@@ -16,7 +16,7 @@ use axum::{
 };
 use serde_json::{Value, json};
 
-use crate::server::{Cut, RestRequest, Shared};
+use crate::state::{Cut, RestRequest, Shared};
 
 /// Longest request body taken (bytes).
 const MAX_BODY: usize = 8 * 1024 * 1024;
@@ -126,9 +126,9 @@ fn route(
     authorise(shared, headers)?;
     match segments[..] {
         ["gateway", "bot"] => Ok(gateway_bot(shared)),
-        ["users", "@me"] => Ok(shared.lock().books.world.bot_user()),
+        ["users", "@me"] => Ok(shared.lock().dispatcher.world.bot_user()),
         ["channels", channel, "messages"] => create_message(shared, channel, body),
-        _ => Ok(shared.lock().books.world.application()),
+        _ => Ok(shared.lock().dispatcher.world.application()),
     }
 }
 
@@ -205,11 +205,11 @@ fn create_message(shared: &Shared, channel: &str, body: &Bytes) -> Result<Value,
     }
     let mut state = shared.lock();
     let (message, dispatch) = state
-        .books
+        .dispatcher
         .world
         .create_message(channel, &message)
         .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, 10_003, "Unknown Channel"))?;
-    state.books.dispatch(&dispatch);
+    state.dispatcher.dispatch(&dispatch);
     Ok(message)
 }
 

@@ -1,12 +1,6 @@
 //! The running simulator and the handle to it.
 
-mod config;
 mod listener;
-mod load;
-mod state;
-mod status;
-mod stream;
-mod traffic;
 
 use std::{
     collections::BTreeMap,
@@ -22,21 +16,14 @@ use tokio_util::{
     task::TaskTracker,
 };
 
-pub use config::{ResumeUrl, SimConfig};
-pub use load::Load;
-pub use state::Counts;
-pub use status::{SessionStatus, Status};
-pub use traffic::{Asked, ConnectionMade, RestRequest};
-
-pub(crate) use load::run as run_load;
-pub(crate) use state::{Cut, Shared, State};
-pub(crate) use stream::PeekedStream;
-
 use crate::{
-    books::SentEvent,
+    config::{ResumeUrl, SimConfig},
     control,
+    dispatcher::SentEvent,
     faults::{Fault, RestFault, Scope},
+    load::{self, Load},
     rest,
+    state::{ConnectionMade, Counts, Cut, RestRequest, SessionStatus, Shared, Status},
 };
 
 /// How long a shutdown waits for connections to close.
@@ -123,15 +110,15 @@ impl Sim {
     /// Sends a dispatch with any text as its `d`, well-formed or not, to the sessions of a shard; the
     /// world does not change. Returns how many sessions there were.
     pub fn inject(&self, shard: u32, t: &str, d: &str) -> usize {
-        self.shared.lock().books.inject(shard, t, d)
+        self.shared.lock().dispatcher.inject(shard, t, d)
     }
 
     /// Sends any text as a whole message to the sessions of a shard. With `$SEQ` in it, that is
-    /// replaced by the session's next sequence, and the message is in the books and replayed like a
-    /// dispatch; without, it is outside the sequence and not in the books. Returns how many
+    /// replaced by the session's next sequence, and the message is in the log and replayed like a
+    /// dispatch; without, it is outside the sequence and not in the log. Returns how many
     /// sessions there were.
     pub fn inject_raw(&self, shard: u32, text: &str) -> usize {
-        self.shared.lock().books.inject_raw(shard, text)
+        self.shared.lock().dispatcher.inject_raw(shard, text)
     }
 
     /// Causes a fault; returns how many connections it reached at once (0 for lasting faults).
@@ -167,14 +154,14 @@ impl Sim {
 
     /// As [`Sim::sent`], from index `after` on and at most `limit`.
     pub fn sent_after(&self, shard: u32, after: usize, limit: usize) -> Vec<SentEvent> {
-        self.shared.lock().books.sent(shard, after, limit)
+        self.shared.lock().dispatcher.sent(shard, after, limit)
     }
 
     /// What a perfect cache holds after everything that was written to the sockets: key of the
     /// `dispatch` layout → value. Take it when the simulator is [quiet](Sim::quiet).
     pub fn truth(&self) -> BTreeMap<String, Value> {
         let mut truth = BTreeMap::new();
-        for (key, value) in self.shared.lock().books.truth() {
+        for (key, value) in self.shared.lock().dispatcher.truth() {
             // `bot_user` is on every shard, but only shard 0, the first, is told of its updates.
             truth.entry(key.to_owned()).or_insert_with(|| value.clone());
         }
@@ -183,13 +170,13 @@ impl Sim {
 
     /// One entry of the truth.
     pub fn truth_of(&self, key: &str) -> Option<Value> {
-        self.shared.lock().books.truth_of(key).cloned()
+        self.shared.lock().dispatcher.truth_of(key).cloned()
     }
 
     /// Commands (whole payloads of op 3, 4, 8, 31, 43) of a shard's clients, in order; the last
     /// 100,000.
     pub fn commands_received(&self, shard: u32) -> Vec<(Instant, Value)> {
-        self.shared.lock().books.commands(shard)
+        self.shared.lock().dispatcher.commands(shard)
     }
 
     /// Where clients broke Discord's limits: too many or too large payloads, IDENTIFY too soon,
@@ -243,8 +230,8 @@ impl Sim {
             progress.as_mut().enable();
             {
                 let mut state = self.shared.lock();
-                state.books.expire(Instant::now());
-                if state.books.is_quiet() {
+                state.dispatcher.expire(Instant::now());
+                if state.dispatcher.is_quiet() {
                     return true;
                 }
             }

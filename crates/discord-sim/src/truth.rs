@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::snowflake::shard_of;
+use crate::protocol::snowflake::shard_of;
 
 mod channels;
 mod entries;

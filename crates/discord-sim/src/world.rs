@@ -11,7 +11,7 @@ use rand::{SeedableRng, rngs::StdRng};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::snowflake::{shard_of, snowflake};
+use crate::protocol::snowflake::{shard_of, snowflake};
 
 mod build;
 mod channel;
@@ -21,6 +21,7 @@ pub mod intents;
 mod member;
 mod message;
 mod objects;
+mod planned;
 mod roster;
 mod user;
 mod words;
@@ -32,6 +33,7 @@ pub(crate) use guild::{Guild, View, status};
 pub(crate) use member::{Member, MemberObject, Presence, PresenceUser, Status, Voice};
 pub(crate) use message::{Message, REMEMBERED, Reaction, preview};
 pub(crate) use objects::{Emoji, Role, Scheduled, Sound, Stage, Sticker};
+pub(crate) use planned::Planned;
 pub(crate) use roster::Roster;
 pub(crate) use user::{Id, User, id};
 pub(crate) use words::{image, name, scramble, sentence};
@@ -118,7 +120,7 @@ pub struct World {
     pub(crate) entitlements: Vec<u64>,
     pub(crate) subscriptions: Vec<u64>,
     /// What must be told next, because of what has been told.
-    pub(crate) agenda: VecDeque<crate::generator::Planned>,
+    pub(crate) agenda: VecDeque<Planned>,
 }
 
 /// A direct message channel with the bot.

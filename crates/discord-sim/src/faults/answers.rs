@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::Scope;
-use crate::gateway::gateway_close_ends_session;
+use crate::protocol::close::gateway_close_ends_session;
 
 /// Where a connection can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -4,10 +4,10 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
-use super::payload::id;
 use crate::{
-    books::SessionKey,
-    server::{Shared, State},
+    dispatcher::SessionKey,
+    protocol::payload::id,
+    state::{Shared, State},
     world::Dispatch,
 };
 
@@ -26,7 +26,9 @@ pub(super) fn obey(
     let refused = match op {
         4 => update_voice(state, d),
         8 => request_members(shared, state, key, d, now),
-        31 => answer(state, key, |state| state.books.world.request_soundboard(d)),
+        31 => answer(state, key, |state| {
+            state.dispatcher.world.request_soundboard(d)
+        }),
         43 => answer(state, key, |state| Ok(vec![channel_info(state, d)])),
         // Op 3: a bot is not told of its own presence.
         _ => Ok(()),
@@ -35,12 +37,12 @@ pub(super) fn obey(
         state.counts.refused_commands += 1;
         tracing::warn!(op, reason, "command without an answer");
     }
-    state.books.add_command(key, now, command);
+    state.dispatcher.add_command(key, now, command);
 }
 
 fn update_voice(state: &mut State, d: &Value) -> Result<(), String> {
-    for dispatch in state.books.world.update_voice(d)? {
-        state.books.dispatch(&dispatch);
+    for dispatch in state.dispatcher.world.update_voice(d)? {
+        state.dispatcher.dispatch(&dispatch);
     }
     Ok(())
 }
@@ -60,17 +62,17 @@ fn request_members(
                 "guild {guild}: all members asked for again too soon"
             ));
             state
-                .books
+                .dispatcher
                 .dispatch_to(key, &rate_limited(guild, &d["nonce"], wait));
             return Ok(());
         }
     }
     let intents = state
-        .books
+        .dispatcher
         .session(key)
         .map_or(0, |session| session.intents);
     answer(state, key, |state| {
-        state.books.world.request_members(d, intents)
+        state.dispatcher.world.request_members(d, intents)
     })
 }
 
@@ -80,7 +82,7 @@ fn answer(
     dispatches: impl FnOnce(&mut State) -> Result<Vec<Dispatch>, String>,
 ) -> Result<(), String> {
     for dispatch in dispatches(state)? {
-        state.books.dispatch_to(key, &dispatch);
+        state.dispatcher.dispatch_to(key, &dispatch);
     }
     Ok(())
 }
@@ -111,7 +113,7 @@ fn channel_info(state: &mut State, d: &Value) -> Dispatch {
         .filter_map(Value::as_str)
         .collect();
     let mut channels = Vec::new();
-    for (key, channel) in state.books.truth() {
+    for (key, channel) in state.dispatcher.truth() {
         if !key.starts_with(&prefix) {
             continue;
         }

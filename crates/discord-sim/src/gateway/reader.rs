@@ -9,16 +9,17 @@ use futures_util::{StreamExt, stream::SplitStream};
 use serde_json::Value;
 use tokio::{sync::mpsc, time::timeout_at};
 
-use super::{
-    CloseCode, Ending, Order, Socket, commands,
-    handshake::{Identify, Resume, Rules},
-    limits::SendLimit,
-    payload::{self, MAX_PAYLOAD, Payload},
-};
+use super::{Ending, Socket, commands};
 use crate::{
-    books::{Attached, ConnectionId, ResumeError},
+    dispatcher::{Attached, ConnectionId, ResumeError},
     faults::{Answer, Host, Point},
-    server::{Asked, Shared, State},
+    protocol::{
+        close::CloseCode,
+        handshake::{Identify, Resume, Rules},
+        limits::SendLimit,
+        payload::{self, MAX_PAYLOAD, Payload},
+    },
+    state::{Asked, Order, Shared, State},
 };
 
 /// See the module's documentation.
@@ -137,9 +138,11 @@ impl<'a> Reader<'a> {
         if let Some(answer) = self.fault(state, Point::Identify, shard) {
             return self.answer(answer);
         }
-        state.books.expire(now);
+        state.dispatcher.expire(now);
         let resume_url = self.shared.resume_url();
-        let attached = state.books.open(&identify, self.id, resume_url.as_deref());
+        let attached = state
+            .dispatcher
+            .open(&identify, self.id, resume_url.as_deref());
         state.counts.identifies += 1;
         tracing::info!(
             shard = identify.shard,
@@ -152,20 +155,20 @@ impl<'a> Reader<'a> {
     fn resume(&self, state: &mut State, d: &Value, now: Instant) -> Result<(), Ending> {
         self.expect_no_session(state)?;
         let resume = Resume::read(d, &self.rules)?;
-        state.books.expire(now);
-        let shard = state.books.shard_of(&resume.session_id);
+        state.dispatcher.expire(now);
+        let shard = state.dispatcher.shard_of(&resume.session_id);
         self.note(state, Asked::Resume, shard);
         if shard.is_some() && state.faults.refuses(shard) {
             return Err(Ending::Reset);
         }
         if let Some(answer) = self.fault(state, Point::Resume, shard) {
             if answer.ends_session() {
-                state.books.end_named(&resume.session_id);
+                state.dispatcher.end_named(&resume.session_id);
             }
             return self.answer(answer);
         }
         match state
-            .books
+            .dispatcher
             .resume(&resume.session_id, resume.sequence, self.id)
         {
             Ok(attached) => {

@@ -12,12 +12,16 @@ use tokio::{
 };
 use tokio_websockets::Message;
 
-use super::{CloseCode, Ending, Order, RECONNECT_GRACE, Socket, payload};
+use super::{Ending, RECONNECT_GRACE, Socket};
 use crate::{
-    books::{ConnectionId, Sent, SessionKey},
-    compression::{Compressor, Transport},
+    dispatcher::{ConnectionId, Sent, SessionKey},
     faults::Answer,
-    server::Shared,
+    protocol::{
+        close::CloseCode,
+        compression::{Compressor, Transport},
+        payload,
+    },
+    state::{Order, Shared},
 };
 
 /// Events written between two flushes.
@@ -180,9 +184,11 @@ impl<'a> Writer<'a> {
         }
         if let Some(session) = self.session.take() {
             if resumable {
-                state.books.disconnect(session.key, self.id, Instant::now());
-            } else if state.books.is_held_by(session.key, self.id) {
-                state.books.end(session.key);
+                state
+                    .dispatcher
+                    .disconnect(session.key, self.id, Instant::now());
+            } else if state.dispatcher.is_held_by(session.key, self.id) {
+                state.dispatcher.end(session.key);
             }
         }
         drop(state);
@@ -203,7 +209,10 @@ impl<'a> Writer<'a> {
                     .unwrap_or(BATCH_BYTES)
                     .min(BATCH_BYTES)
             });
-            (state.books.take(key, self.id, BATCH_EVENTS, bytes), speed)
+            (
+                state.dispatcher.take(key, self.id, BATCH_EVENTS, bytes),
+                speed,
+            )
         };
         let Some((batch, position)) = taken else {
             // Resumed by another connection, or ended.
@@ -218,7 +227,7 @@ impl<'a> Writer<'a> {
         sink.flush().await.map_err(|_| Ending::Gone)?;
         self.shared
             .lock()
-            .books
+            .dispatcher
             .mark_written(key, self.id, position, last);
         self.shared.progress.notify_waiters();
         if let Some(speed) = speed {

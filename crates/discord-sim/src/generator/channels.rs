@@ -3,12 +3,12 @@
 use rand::Rng;
 use serde_json::json;
 
-use super::{Planned, take_any};
+use super::take_any;
 use crate::{
     snowflake::timestamp,
     world::{
-        ANNOUNCEMENT, Channel, Dispatch, TEXT, VOICE, World, id, intents, name, scramble, status,
-        with_guild,
+        ANNOUNCEMENT, Channel, Dispatch, Planned, TEXT, VOICE, World, id, intents, name, scramble,
+        status, with_guild,
     },
 };
 

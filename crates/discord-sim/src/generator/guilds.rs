@@ -3,8 +3,8 @@
 use rand::Rng;
 use serde_json::json;
 
-use super::{Planned, push_bounded};
-use crate::world::{Dispatch, Guild, Role, View, World, id, intents, stub};
+use super::push_bounded;
+use crate::world::{Dispatch, Guild, Planned, Role, View, World, id, intents, stub};
 
 /// How many guilds that the bot left are kept, to be joined anew.
 const LEFT: usize = 8;

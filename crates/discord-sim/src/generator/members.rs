@@ -3,10 +3,10 @@
 use rand::Rng;
 use serde_json::{Value, json};
 
-use super::{Planned, take_any};
+use super::take_any;
 use crate::world::{
-    Dispatch, Id, Member, Presence, PresenceUser, Status, Voice, World, id, intents, some_presence,
-    some_roles,
+    Dispatch, Id, Member, Planned, Presence, PresenceUser, Status, Voice, World, id, intents,
+    some_presence, some_roles,
 };
 
 /// A user in more guilds than this doesn't change its name: all its guilds would be told.

@@ -6,11 +6,10 @@ use serde_json::{Value, json};
 use crate::{
     snowflake::timestamp,
     world::{
-        ANNOUNCEMENT, Channel, Dispatch, Message, Thread, World, extend, id, intents, with_guild,
+        ANNOUNCEMENT, Channel, Dispatch, Message, Planned, Thread, World, extend, id, intents,
+        with_guild,
     },
 };
-
-use super::Planned;
 
 /// Discord tells at most this many members of a thread.
 const MEMBERS_TOLD: u8 = 50;

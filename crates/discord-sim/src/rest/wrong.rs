@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::Refusal;
 use crate::{
     faults::{RestBody, RestFault},
-    server::Shared,
+    state::Shared,
 };
 
 /// The bucket that is exhausted, where headers name one.

@@ -9,11 +9,12 @@ use tokio::{
 };
 use tokio_util::task::TaskTracker;
 
-use super::{
+use crate::{
+    faults::Host,
+    gateway,
     state::{Cut, Shared},
     stream::{Arrival, PeekedStream, inspect},
 };
-use crate::{faults::Host, gateway};
 
 /// How long a client may take to send the head of its request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);

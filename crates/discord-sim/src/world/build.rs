@@ -10,7 +10,7 @@ use super::{
     objects::{Emoji, Role, Scheduled, Sound, Sticker},
     user::User,
 };
-use crate::snowflake::snowflake;
+use crate::protocol::snowflake::snowflake;
 
 /// The bot's account was made before everybody else's.
 const FIRST_USER_MS: u64 = 1_440_000_000_000;

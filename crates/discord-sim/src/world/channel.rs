@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{user::id, words};
-use crate::snowflake::timestamp;
+use crate::protocol::snowflake::timestamp;
 
 /// Flag of a channel that the bot can't view (Discord, "Obfuscated channels").
 pub(crate) const OBFUSCATED: u64 = 1 << 17;

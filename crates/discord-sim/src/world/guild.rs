@@ -15,7 +15,7 @@ use super::{
     user::{User, id},
     words,
 };
-use crate::snowflake::timestamp;
+use crate::protocol::snowflake::timestamp;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Guild {

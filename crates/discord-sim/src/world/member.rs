@@ -7,7 +7,7 @@ use super::{
     user::{Id, User, UserObject, id},
     words,
 };
-use crate::snowflake::timestamp;
+use crate::protocol::snowflake::timestamp;
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Member {

@@ -8,7 +8,7 @@ use super::{
     user::{Id, User, UserObject, id},
     words,
 };
-use crate::snowflake::timestamp;
+use crate::protocol::snowflake::timestamp;
 
 /// How many messages of a guild (or of all DMs) can still be edited and deleted.
 pub(crate) const REMEMBERED: usize = 64;

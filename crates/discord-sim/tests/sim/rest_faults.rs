@@ -1,4 +1,4 @@
-//! Wrong answers of REST, and the books about requests.
+//! Wrong answers of REST, and what is noted of requests.
 
 use std::time::{Duration, Instant};
 

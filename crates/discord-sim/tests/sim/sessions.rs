@@ -41,7 +41,7 @@ async fn ready_is_followed_by_the_guilds_it_lists() {
 }
 
 #[tokio::test]
-async fn events_come_in_order_as_the_books_have_them() {
+async fn events_come_in_order_as_the_log_has_them() {
     let sim = start(config()).await;
     let (mut client, _) = RawClient::ready(&sim, 0, 1).await;
     assert_eq!(sim.generate(events(500)).await, 500);

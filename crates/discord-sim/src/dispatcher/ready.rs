@@ -2,10 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::Books;
-use crate::gateway::Identify;
+use super::Dispatcher;
+use crate::protocol::handshake::Identify;
 
-impl Books {
+impl Dispatcher {
     /// `d` of READY: <https://discord.com/developers/docs/events/gateway-events#ready>
     pub(super) fn ready(&self, identify: &Identify, id: &str, resume_url: Option<&str>) -> Value {
         let application = self.world.application();

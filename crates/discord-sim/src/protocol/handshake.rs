@@ -2,8 +2,7 @@
 
 use serde_json::Value;
 
-use super::close::CloseCode;
-use crate::compression::Transport;
+use super::{close::CloseCode, compression::Transport};
 
 /// The only gateway version that is spoken here.
 const VERSION: &str = "10";

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::state::{Counts, Shared};
+use super::{Counts, Shared};
 
 /// What a simulator is doing.
 #[derive(Debug, Clone, Serialize)]
@@ -23,7 +23,7 @@ pub struct Status {
     pub open_connections: usize,
     /// Live sessions, oldest first.
     pub sessions: Vec<SessionStatus>,
-    /// Dispatches in the books of each shard (newest total).
+    /// Dispatches in the log of each shard (newest total).
     pub sent: Vec<(u32, usize)>,
     /// Whether everything is written to the sockets.
     pub quiet: bool,
@@ -56,7 +56,7 @@ const VIOLATIONS_SHOWN: usize = 20;
 impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
         let state = shared.lock();
-        let sessions = state.books.sessions().map(|session| SessionStatus {
+        let sessions = state.dispatcher.sessions().map(|session| SessionStatus {
             id: session.id.to_string(),
             shard: session.shard,
             total: session.total,
@@ -73,8 +73,8 @@ impl Status {
             rest_requests: state.traffic.routes().clone(),
             open_connections: state.connections.len(),
             sessions: sessions.collect(),
-            sent: state.books.sent_counts(),
-            quiet: state.books.is_quiet(),
+            sent: state.dispatcher.sent_counts(),
+            quiet: state.dispatcher.is_quiet(),
             violations: state
                 .violations()
                 .iter()

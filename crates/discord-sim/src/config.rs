@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{gateway::Rules, world::WorldConfig};
+use crate::{protocol::handshake::Rules, world::WorldConfig};
 
 /// What READY names as `resume_gateway_url`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub struct SimConfig {
     /// Time between two requests for all members of one guild (default 30 s); sooner gets
     /// RATE_LIMITED.
     pub member_request_interval: Duration,
-    /// Whether the books keep every event that was sent (default true: [`Sim::sent`] has them all).
+    /// Whether the log keeps every event that was sent (default true: [`Sim::sent`] has them all).
     /// Memory grows with the load then; without, only what is not yet settled is kept.
     ///
     /// [`Sim::sent`]: crate::Sim::sent

@@ -1,11 +1,14 @@
 //! What all parts of the simulator share: the configuration, and everything that changes behind one
 //! lock.
 
+mod status;
+mod traffic;
+
 use std::{
     collections::BTreeMap,
     net::SocketAddr,
     sync::{
-        Mutex, MutexGuard, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Instant,
@@ -14,15 +17,17 @@ use std::{
 use tokio::sync::{Notify, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    ResumeUrl, SimConfig,
-    traffic::{ConnectionNumber, Traffic},
-};
 use crate::{
-    books::{Books, ConnectionId, SessionKey},
+    config::{ResumeUrl, SimConfig},
+    dispatcher::{ConnectionId, Dispatcher, SessionKey},
     faults::{Answer, Fault, LastingFaults, RestFault, Scope},
-    gateway::{IdentifyBuckets, MemberRequests, Order, SessionStarts},
+    protocol::limits::{IdentifyBuckets, MemberRequests, SessionStarts},
 };
+
+pub use status::{SessionStatus, Status};
+pub use traffic::{Asked, ConnectionMade, RestRequest};
+
+use traffic::{ConnectionNumber, Traffic};
 
 /// Violations kept; further ones are only counted.
 const VIOLATIONS_KEPT: usize = 10_000;
@@ -44,7 +49,7 @@ pub(crate) struct Shared {
 /// Everything that changes.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) books: Books,
+    pub(crate) dispatcher: Dispatcher,
     pub(crate) faults: LastingFaults,
     pub(crate) buckets: IdentifyBuckets,
     pub(crate) starts: SessionStarts,
@@ -89,12 +94,33 @@ pub(crate) struct Connection {
     pub(crate) number: ConnectionNumber,
 }
 
+/// What a connection's writer is told to do, in order.
+#[derive(Debug, Clone)]
+pub(crate) enum Order {
+    /// Send this text.
+    Text(String),
+    /// From now on send this session's log.
+    Attach {
+        key: SessionKey,
+        shard: u32,
+        wake: Arc<Notify>,
+        /// The answer that follows this sequence.
+        then: Option<(u64, Answer)>,
+    },
+    /// Answer so.
+    Answer(Answer),
+    /// Send op 1.
+    RequestHeartbeat,
+    /// Close with this code.
+    Close { code: u16, reason: String },
+}
+
 /// Ends a connection without a close frame, whatever it is doing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cut {
     token: CancellationToken,
     hole: CancellationToken,
-    reset: std::sync::Arc<AtomicBool>,
+    reset: Arc<AtomicBool>,
 }
 
 impl Cut {
@@ -132,7 +158,7 @@ impl Shared {
         resume_address: Option<SocketAddr>,
     ) -> Self {
         let state = State {
-            books: Books::new(&config),
+            dispatcher: Dispatcher::new(&config),
             faults: LastingFaults::default(),
             buckets: IdentifyBuckets::new(config.max_concurrency, config.identify_interval),
             starts: SessionStarts::new(config.session_start_limit, Instant::now()),
@@ -154,7 +180,7 @@ impl Shared {
         }
     }
 
-    /// Takes the lock. A panic while it was held leaves books that may be wrong, but tests then
+    /// Takes the lock. A panic while it was held leaves a state that may be wrong, but tests then
     /// fail by that panic; poisoning would only hide it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

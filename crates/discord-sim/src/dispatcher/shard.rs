@@ -1,4 +1,4 @@
-//! The books of one shard: what was sent on it, in order, and the truth that follows from it.
+//! The log of one shard: what was sent on it, in order, and the truth that follows from it.
 
 use std::{
     collections::{BTreeSet, VecDeque},
@@ -14,7 +14,7 @@ use crate::truth::Truth;
 /// Commands kept for each shard; older ones are forgotten.
 const COMMANDS_KEPT: usize = 100_000;
 
-/// Entries that may wait before [`ShardBook::settle`] is also done while events are made.
+/// Entries that may wait before [`ShardLog::settle`] is also done while events are made.
 const UNSETTLED: usize = 1_024;
 
 /// A dispatch that was sent on a shard, or was recorded for it while its session was disconnected.
@@ -39,7 +39,7 @@ pub struct SentEvent {
     pub session_live: bool,
 }
 
-/// What becomes of an entry of the book.
+/// What becomes of an entry of the log.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Fate {
     /// Written: it counts.
@@ -59,9 +59,9 @@ struct Entry {
     delivered: bool,
 }
 
-/// The books of one (shard, total).
+/// The log of one (shard, total).
 #[derive(Debug, Default)]
-pub(super) struct ShardBook {
+pub(super) struct ShardLog {
     /// Live sessions, oldest first.
     pub(super) sessions: BTreeSet<SessionKey>,
     pub(super) truth: Truth,
@@ -73,14 +73,14 @@ pub(super) struct ShardBook {
     settled: usize,
 }
 
-/// What the books keep.
+/// What the log keeps.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Keeping {
     pub(super) payloads: bool,
     pub(super) truth: bool,
 }
 
-impl ShardBook {
+impl ShardLog {
     pub(super) fn add(&mut self, sent: Arc<Sent>) {
         self.entries.push_back(Entry {
             sent,

@@ -1,16 +1,16 @@
-//! What the books tell.
+//! What can be read of the log.
 
 use std::time::Instant;
 
 use serde_json::Value;
 
 use super::{
-    Books, fate,
+    Dispatcher, fate,
     session::{Session, SessionKey},
-    shard::{SentEvent, ShardBook},
+    shard::{SentEvent, ShardLog},
 };
 
-impl Books {
+impl Dispatcher {
     /// Whether everything that was made has been written to a socket, or never will be.
     pub(crate) fn is_quiet(&self) -> bool {
         self.sessions.values().all(|session| session.behind() == 0)
@@ -28,24 +28,24 @@ impl Books {
 
     /// Commands of a shard's clients (newest total).
     pub(crate) fn commands(&self, shard: u32) -> Vec<(Instant, Value)> {
-        let book = self.shards.get(&(self.newest_total, shard));
-        book.map(|book| book.commands.iter().cloned().collect())
+        let log = self.shards.get(&(self.newest_total, shard));
+        log.map(|log| log.commands.iter().cloned().collect())
             .unwrap_or_default()
     }
 
     /// A shard's events from index `after` on (newest total).
     pub(crate) fn sent(&mut self, shard: u32, after: usize, limit: usize) -> Vec<SentEvent> {
         self.settle();
-        let book = self.shards.get(&(self.newest_total, shard));
+        let log = self.shards.get(&(self.newest_total, shard));
         let is_live = |key| self.sessions.contains_key(&key);
-        book.map(|book| book.events(shard, after, limit, is_live))
+        log.map(|log| log.events(shard, after, limit, is_live))
             .unwrap_or_default()
     }
 
-    /// How many events each shard's books have seen (newest total).
+    /// How many events each shard's log has seen (newest total).
     pub(crate) fn sent_counts(&self) -> Vec<(u32, usize)> {
-        self.newest_books()
-            .map(|(shard, book)| (shard, book.len()))
+        self.newest_logs()
+            .map(|(shard, log)| (shard, log.len()))
             .collect()
     }
 
@@ -53,28 +53,26 @@ impl Books {
     /// written.
     pub(crate) fn truth(&mut self) -> impl Iterator<Item = (&str, &Value)> {
         self.settle();
-        self.newest_books()
-            .flat_map(|(_, book)| book.truth.entries())
+        self.newest_logs().flat_map(|(_, log)| log.truth.entries())
     }
 
     /// One entry of the truth.
     pub(crate) fn truth_of(&mut self, key: &str) -> Option<&Value> {
         self.settle();
-        self.newest_books()
-            .find_map(|(_, book)| book.truth.get(key))
+        self.newest_logs().find_map(|(_, log)| log.truth.get(key))
     }
 
-    fn newest_books(&self) -> impl Iterator<Item = (u32, &ShardBook)> {
+    fn newest_logs(&self) -> impl Iterator<Item = (u32, &ShardLog)> {
         let total = self.newest_total;
         self.shards
             .range((total, 0)..=(total, u32::MAX))
-            .map(|((_, shard), book)| (*shard, book))
+            .map(|((_, shard), log)| (*shard, log))
     }
 
     fn settle(&mut self) {
         let (sessions, ended) = (&self.sessions, &self.ended);
-        for book in self.shards.values_mut() {
-            book.settle(usize::MAX, self.keeping, |sent| fate(sessions, ended, sent));
+        for log in self.shards.values_mut() {
+            log.settle(usize::MAX, self.keeping, |sent| fate(sessions, ended, sent));
         }
     }
 }

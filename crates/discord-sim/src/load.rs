@@ -4,8 +4,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{sleep, timeout};
 
-use super::state::Shared;
-use crate::{books::Room, generator::Mix};
+use crate::{dispatcher::Room, generator::Mix, state::Shared};
 
 /// Steps of the world under one hold of the lock.
 const BATCH: u64 = 64;
@@ -121,10 +120,10 @@ async fn make(shared: &Shared, load: &Load, made: &mut u64) {
 fn step(shared: &Shared, load: &Load, due: u64, untold: &mut u64) -> (u64, Room) {
     let behind = load.rate.is_none().then_some(MAX_BEHIND);
     let mut state = shared.lock();
-    let mut room = state.books.room(behind);
+    let mut room = state.dispatcher.room(behind);
     if room != Room::Free {
-        state.books.expire(Instant::now());
-        room = state.books.room(behind);
+        state.dispatcher.expire(Instant::now());
+        room = state.dispatcher.room(behind);
     }
     if room != Room::Free {
         return (0, room);
@@ -135,7 +134,7 @@ fn step(shared: &Shared, load: &Load, due: u64, untold: &mut u64) -> (u64, Room)
         if told == due {
             break;
         }
-        if state.books.step(&load.mix) == 0 {
+        if state.dispatcher.step(&load.mix) == 0 {
             *untold += 1;
         } else {
             *untold = 0;

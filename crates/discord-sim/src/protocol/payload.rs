@@ -7,11 +7,11 @@ use serde_json::{Value, json};
 use super::close::CloseCode;
 
 /// A client's payload may not be longer than this (bytes).
-pub(super) const MAX_PAYLOAD: usize = 4_096;
+pub(crate) const MAX_PAYLOAD: usize = 4_096;
 
 /// What a client may send.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) enum Payload {
+pub(crate) enum Payload {
     /// Op 1.
     Heartbeat,
     /// Op 2, with `d`.
@@ -29,7 +29,7 @@ impl Payload {
     ///
     /// [`CloseCode::DecodeError`] for what is too long, no JSON or of the wrong type;
     /// [`CloseCode::UnknownOpcode`] for an opcode that clients may not send.
-    pub(super) fn read(message: &[u8]) -> Result<Self, CloseCode> {
+    pub(crate) fn read(message: &[u8]) -> Result<Self, CloseCode> {
         if message.len() > MAX_PAYLOAD {
             return Err(CloseCode::DecodeError);
         }
@@ -65,12 +65,12 @@ fn is_id(value: &Value) -> bool {
 }
 
 /// Reads a snowflake.
-pub(super) fn id(value: &Value) -> Option<u64> {
+pub(crate) fn id(value: &Value) -> Option<u64> {
     value.as_u64().or_else(|| value.as_str()?.parse().ok())
 }
 
 /// Op 10.
-pub(super) fn hello(interval: Duration) -> String {
+pub(crate) fn hello(interval: Duration) -> String {
     let interval = u64::try_from(interval.as_millis()).unwrap_or(u64::MAX);
     control(
         10,
@@ -79,22 +79,22 @@ pub(super) fn hello(interval: Duration) -> String {
 }
 
 /// Op 11.
-pub(super) fn heartbeat_ack() -> String {
+pub(crate) fn heartbeat_ack() -> String {
     control(11, &Value::Null)
 }
 
 /// Op 1, from the gateway.
-pub(super) fn heartbeat_request() -> String {
+pub(crate) fn heartbeat_request() -> String {
     control(1, &Value::Null)
 }
 
 /// Op 7.
-pub(super) fn reconnect() -> String {
+pub(crate) fn reconnect() -> String {
     control(7, &Value::Null)
 }
 
 /// Op 9.
-pub(super) fn invalid_session(resumable: bool) -> String {
+pub(crate) fn invalid_session(resumable: bool) -> String {
     control(9, &Value::Bool(resumable))
 }
 

@@ -56,7 +56,7 @@ pub(crate) struct Traffic {
     routes: BTreeMap<String, u64>,
 }
 
-/// Names a connection in the books.
+/// Names a connection that was made.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ConnectionNumber(u64);
 

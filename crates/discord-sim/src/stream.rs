@@ -11,14 +11,14 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::state::Cut;
+use crate::state::Cut;
 
 /// More than this before the blank line is no request of ours.
 const MAX_HEAD: usize = 16 * 1024;
 
 /// What a new connection turned out to be.
 #[derive(Debug)]
-pub(super) enum Arrival {
+pub(crate) enum Arrival {
     /// A WebSocket upgrade: the gateway.
     Gateway(PeekedStream),
     /// Anything else: REST or the control API.
@@ -30,7 +30,7 @@ pub(super) enum Arrival {
 /// # Errors
 ///
 /// If the client goes or its head is too long.
-pub(super) async fn inspect(mut tcp: TcpStream, cut: Cut) -> io::Result<Arrival> {
+pub(crate) async fn inspect(mut tcp: TcpStream, cut: Cut) -> io::Result<Arrival> {
     let mut head = Vec::with_capacity(1024);
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if head.len() > MAX_HEAD {

@@ -1,7 +1,7 @@
-//! The books: the world, every session, and what was sent on each shard.
+//! The dispatcher: the world, every session, and what was sent on each shard.
 //!
 //! **Invariant:** a change of the world, the sequence of the dispatch that tells of it, and its
-//! place in the books are made in one call on [`Books`], and the one `Books` is behind one lock.
+//! place in the log are made in one call on [`Dispatcher`], and the one `Dispatcher` is behind one lock.
 
 mod reading;
 mod ready;
@@ -20,16 +20,16 @@ use tokio::sync::Notify;
 pub use shard::SentEvent;
 
 pub(crate) use session::{ConnectionId, Link, Sent, Session, SessionKey};
-use shard::{Fate, Keeping, ShardBook};
+use shard::{Fate, Keeping, ShardLog};
 
 use crate::{
-    gateway::Identify,
+    config::SimConfig,
     generator::Mix,
-    server::SimConfig,
+    protocol::handshake::Identify,
     world::{Dispatch, World},
 };
 
-/// Settled entries for each new one, once the books are overdue.
+/// Settled entries for each new one, once the log is overdue.
 const SETTLE_STEP: usize = 2;
 
 /// Where a session was when it ended.
@@ -73,13 +73,13 @@ pub(crate) enum Room {
 
 /// See the module's documentation.
 #[derive(Debug)]
-pub(crate) struct Books {
+pub(crate) struct Dispatcher {
     pub(crate) world: World,
     sessions: BTreeMap<SessionKey, Session>,
     ids: HashMap<Arc<str>, SessionKey>,
     ended: HashMap<SessionKey, Ended>,
     /// By total and shard.
-    shards: BTreeMap<(u32, u32), ShardBook>,
+    shards: BTreeMap<(u32, u32), ShardLog>,
     newest_total: u32,
     next_key: u64,
     replay_limit: usize,
@@ -87,7 +87,7 @@ pub(crate) struct Books {
     keeping: Keeping,
 }
 
-impl Books {
+impl Dispatcher {
     pub(crate) fn new(config: &SimConfig) -> Self {
         Self {
             world: World::new(config.world.clone()),
@@ -166,10 +166,10 @@ impl Books {
     }
 
     fn supersede(&mut self, shard: u32, total: u32) {
-        let Some(book) = self.shards.get(&(total, shard)) else {
+        let Some(log) = self.shards.get(&(total, shard)) else {
             return;
         };
-        for key in book.sessions.iter().copied().collect::<Vec<_>>() {
+        for key in log.sessions.iter().copied().collect::<Vec<_>>() {
             match self.sessions.get_mut(&key) {
                 Some(session) if session.is_connected() => {
                     session.shadowed_from.get_or_insert(session.sequence);
@@ -268,8 +268,8 @@ impl Books {
                 shadowed_from,
             },
         );
-        if let Some(book) = self.shards.get_mut(&(session.total, session.shard)) {
-            book.sessions.remove(&key);
+        if let Some(log) = self.shards.get_mut(&(session.total, session.shard)) {
+            log.sessions.remove(&key);
         }
     }
 
@@ -319,7 +319,7 @@ impl Books {
             let Ok(shard) = u32::try_from(shard) else {
                 continue;
             };
-            let Some(book) = self.shards.get(&(total, shard)) else {
+            let Some(log) = self.shards.get(&(total, shard)) else {
                 continue;
             };
             let wants = |key: &SessionKey| {
@@ -329,7 +329,7 @@ impl Books {
                         .get(key)
                         .is_some_and(|s| s.intents & dispatch.intent != 0)
             };
-            keys.extend(book.sessions.iter().copied().filter(wants));
+            keys.extend(log.sessions.iter().copied().filter(wants));
         }
         keys
     }
@@ -363,38 +363,38 @@ impl Books {
             };
             let (sent, sequenced) = session.push_raw(text);
             if sequenced {
-                self.book(*key, sent);
+                self.log(*key, sent);
             }
         }
         keys.len()
     }
 
     fn sessions_of(&self, shard: u32) -> Vec<SessionKey> {
-        let book = self.shards.get(&(self.newest_total, shard));
-        book.map(|book| book.sessions.iter().copied().collect())
+        let log = self.shards.get(&(self.newest_total, shard));
+        log.map(|log| log.sessions.iter().copied().collect())
             .unwrap_or_default()
     }
 
     fn record(&mut self, key: SessionKey, t: &str, d: Arc<str>) {
         if let Some(session) = self.sessions.get_mut(&key) {
             let sent = session.push(t, d);
-            self.book(key, sent);
+            self.log(key, sent);
         }
     }
 
-    fn book(&mut self, key: SessionKey, sent: Arc<Sent>) {
+    fn log(&mut self, key: SessionKey, sent: Arc<Sent>) {
         let Some(session) = self.sessions.get_mut(&key) else {
             return;
         };
         let resumable = session.trim();
         let place = (session.total, session.shard);
         if (self.keeping.payloads || self.keeping.truth)
-            && let Some(book) = self.shards.get_mut(&place)
+            && let Some(log) = self.shards.get_mut(&place)
         {
-            book.add(sent);
-            if book.is_overdue() {
+            log.add(sent);
+            if log.is_overdue() {
                 let fate = |sent: &Sent| fate(&self.sessions, &self.ended, sent);
-                book.settle(SETTLE_STEP, self.keeping, fate);
+                log.settle(SETTLE_STEP, self.keeping, fate);
             }
         }
         if !resumable {
@@ -430,7 +430,7 @@ impl Books {
         (session.link == Link::Connected(connection)).then(|| session.take(entries, bytes))
     }
 
-    /// What [`Books::take`] gave was written, up to `position` and `sequence`.
+    /// What [`Dispatcher::take`] gave was written, up to `position` and `sequence`.
     pub(crate) fn mark_written(
         &mut self,
         key: SessionKey,
@@ -450,8 +450,8 @@ impl Books {
         let Some(session) = self.sessions.get(&key) else {
             return;
         };
-        if let Some(book) = self.shards.get_mut(&(session.total, session.shard)) {
-            book.add_command(now, command);
+        if let Some(log) = self.shards.get_mut(&(session.total, session.shard)) {
+            log.add_command(now, command);
         }
     }
 }
