@@ -33,10 +33,14 @@ pub enum PayloadError {
 struct Envelope<'a> {
     op: u8,
     #[serde(borrow, default)]
-    t: Option<Cow<'a, str>>,
+    t: Option<Text<'a>>,
     #[serde(borrow, default)]
     d: Option<&'a RawValue>,
 }
+
+/// Borrowed unless it is escaped: inside of an `Option`, a bare `Cow` is always owned.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Dispatch<'a> {
     /// Reads the envelope of a gateway payload; `d` is checked to be JSON, not parsed.
@@ -50,7 +54,7 @@ impl<'a> Dispatch<'a> {
             return Err(PayloadError::NotADispatch(envelope.op));
         }
         match envelope.t {
-            Some(name) if (1..=255).contains(&name.len()) => Ok(Self {
+            Some(Text(name)) if (1..=255).contains(&name.len()) => Ok(Self {
                 name,
                 data: envelope.d.map_or("null", RawValue::get),
             }),
@@ -93,7 +97,7 @@ mod tests {
     fn data_keeps_discords_bytes() {
         let payload = br#"{"t":"X","s":3,"op":0,"d":{ "b":1.0, "a":[ ] }}"#;
         let dispatch = Dispatch::parse(payload).unwrap();
-        assert_eq!(dispatch.name, "X");
+        assert!(matches!(dispatch.name, Cow::Borrowed("X")));
         assert_eq!(dispatch.data, r#"{ "b":1.0, "a":[ ] }"#);
     }
 

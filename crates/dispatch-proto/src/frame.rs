@@ -1,20 +1,45 @@
 //! Frames of raw events: what gateway-ingest publishes to `gateway.raw`.
 //!
-//! One frame is one AMQP message with consecutive events of one session of one shard. The broker's cost is per message, so
-//! events that arrive while another frame is under way travel together. Payloads are Discord's own bytes.
+//! One frame is one AMQP message with events of one partition: of each shard that has some, consecutive ones of one session. The
+//! broker's cost is per message, so events that arrive while another frame is under way travel together. Payloads are
+//! Discord's own bytes.
 //!
-//! Layout, integers big-endian:
+//! Layout of version 2, integers big-endian:
 //!
 //! ```text
-//! "DPF" version:u8=1 shard:u32 total:u32 session_len:u16 session count:u32
-//! then for each event: sequence:u64 received_us:u64 payload_len:u32 payload
+//! "DPF" version:u8=2 sections:u32
+//! for each section: shard:u32 total:u32 session_len:u16 session events:u32
+//! for each event of it: sequence:u64 received_us:u64 payload_len:u32
+//!     name_at:u32 name_len:u8 data_at:u32 data_len:u32 payload
 //! ```
+//!
+//! `name` and `data` are where the event's name and its data stand in the payload, so that the reader need not look for
+//! them; a name of no length says that they were not found, and data of no length that there are none.
+//!
+//! Version 1 is one section without these places, and is read too: frames of both may lie in a queue after an update.
+//!
+//! ```text
+//! "DPF" version:u8=1 shard:u32 total:u32 session_len:u16 session events:u32
+//! for each event: sequence:u64 received_us:u64 payload_len:u32 payload
+//! ```
+
+use std::{borrow::Cow, ops::Range};
 
 use thiserror::Error;
 
+use crate::event::{Dispatch, PayloadError};
+
 const MAGIC: &[u8; 3] = b"DPF";
-const VERSION: u8 = 1;
+/// What is written.
+const VERSION: u8 = 2;
+/// One section, without places.
+const VERSION_1: u8 = 1;
+/// Where the number of sections stands.
+const SECTIONS_AT: usize = MAGIC.len() + 1;
+/// Size of an event of version 1 without its payload.
 const EVENT_HEADER: usize = 8 + 8 + 4;
+/// What version 2 adds to it.
+const PLACES: usize = 4 + 1 + 4 + 4;
 
 /// Content type of a frame.
 pub const CONTENT_TYPE: &str = "application/x-dispatch-frame";
@@ -43,49 +68,62 @@ pub enum FrameError {
 #[derive(Clone, Debug)]
 pub struct FrameBuilder {
     body: Vec<u8>,
-    count_at: usize,
-    count: u32,
-    last_sequence: u64,
+    sections: u32,
+    /// Where the number of the last section's events stands.
+    events_at: usize,
+    /// Events of the last section.
+    events: u32,
 }
 
 impl FrameBuilder {
-    /// An empty frame for a session of `shard` of `total`.
+    /// A frame whose first section is a session of `shard` of `total`.
     #[must_use]
     pub fn new(shard: u32, total: u32, session: &str) -> Self {
-        // A longer id can't come from Discord (32 characters); cutting it keeps the frame well formed all the same.
-        let session = &session.as_bytes()[..session.len().min(usize::from(u16::MAX))];
-        let mut body = Vec::with_capacity(256);
+        let mut frame = Self::with_capacity(256);
+        frame.section(shard, total, session);
+        frame
+    }
+
+    /// A frame without a section, with room for a body of this size in bytes.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        let mut body = Vec::with_capacity(bytes);
         body.extend_from_slice(MAGIC);
         body.push(VERSION);
-        body.extend_from_slice(&shard.to_be_bytes());
-        body.extend_from_slice(&total.to_be_bytes());
-        body.extend_from_slice(&(session.len() as u16).to_be_bytes());
-        body.extend_from_slice(session);
-        let count_at = body.len();
         body.extend_from_slice(&0_u32.to_be_bytes());
         Self {
             body,
-            count_at,
-            count: 0,
-            last_sequence: 0,
+            sections: 0,
+            events_at: 0,
+            events: 0,
         }
     }
 
-    /// Adds an event. `received_us` is when it was read from the socket, in microseconds of Unix time.
-    pub fn push(&mut self, sequence: u64, received_us: u64, payload: &[u8]) {
-        self.body.extend_from_slice(&sequence.to_be_bytes());
-        self.body.extend_from_slice(&received_us.to_be_bytes());
-        self.body
-            .extend_from_slice(&(payload.len() as u32).to_be_bytes());
-        self.body.extend_from_slice(payload);
-        self.count += 1;
-        self.last_sequence = sequence;
+    /// Begins another section: a session of `shard` of `total`.
+    pub fn section(&mut self, shard: u32, total: u32, session: &str) {
+        self.end_section();
+        // A longer id can't come from Discord (32 characters); cutting it keeps the frame well formed all the same.
+        let session = &session[..session.floor_char_boundary(usize::from(u16::MAX))];
+        self.body.extend_from_slice(&shard.to_be_bytes());
+        self.body.extend_from_slice(&total.to_be_bytes());
+        let len = session.len() as u16;
+        self.body.extend_from_slice(&len.to_be_bytes());
+        self.body.extend_from_slice(session.as_bytes());
+        self.events_at = self.body.len();
+        self.body.extend_from_slice(&0_u32.to_be_bytes());
+        self.sections += 1;
     }
 
-    /// Number of events.
-    #[must_use]
-    pub fn events(&self) -> u32 {
-        self.count
+    /// Adds an event to the last section, which there must be. `received_us` is when it was read from the socket, in microseconds of Unix time.
+    pub fn push(&mut self, sequence: u64, received_us: u64, payload: &[u8]) {
+        let places = Places::of(payload).unwrap_or_default();
+        self.body.extend_from_slice(&sequence.to_be_bytes());
+        self.body.extend_from_slice(&received_us.to_be_bytes());
+        let len = payload.len() as u32;
+        self.body.extend_from_slice(&len.to_be_bytes());
+        self.body.extend_from_slice(&places.to_bytes());
+        self.body.extend_from_slice(payload);
+        self.events += 1;
     }
 
     /// Size of the body in bytes.
@@ -94,23 +132,108 @@ impl FrameBuilder {
         self.body.len()
     }
 
-    /// Sequence of the newest event, 0 if there is none.
-    #[must_use]
-    pub fn last_sequence(&self) -> u64 {
-        self.last_sequence
-    }
-
     /// The finished body.
     #[must_use]
     pub fn finish(mut self) -> Vec<u8> {
-        self.body[self.count_at..self.count_at + 4].copy_from_slice(&self.count.to_be_bytes());
+        self.end_section();
+        self.body[SECTIONS_AT..][..4].copy_from_slice(&self.sections.to_be_bytes());
         self.body
+    }
+
+    fn end_section(&mut self) {
+        if self.sections > 0 {
+            self.body[self.events_at..][..4].copy_from_slice(&self.events.to_be_bytes());
+        }
+        self.events = 0;
+    }
+}
+
+/// Where name and data stand in a payload.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Places {
+    name_at: u32,
+    name_len: u8,
+    data_at: u32,
+    data_len: u32,
+}
+
+impl Places {
+    /// `None` if the payload is no dispatch, or its name is not written out in it.
+    fn of(payload: &[u8]) -> Option<Self> {
+        let dispatch = Dispatch::parse(payload).ok()?;
+        let Cow::Borrowed(name) = dispatch.name else {
+            return None;
+        };
+        let within = |part: &str| {
+            let at = (part.as_ptr() as usize).checked_sub(payload.as_ptr() as usize)?;
+            let fits = at + part.len() <= payload.len();
+            u32::try_from(at).ok().filter(|_| fits)
+        };
+        // Data that are not there are `null` for who asks, and no part of the payload.
+        let (data_at, data_len) = match within(dispatch.data) {
+            Some(at) => (at, u32::try_from(dispatch.data.len()).ok()?),
+            None => (0, 0),
+        };
+        Some(Self {
+            name_at: within(name)?,
+            name_len: u8::try_from(name.len()).ok()?,
+            data_at,
+            data_len,
+        })
+    }
+
+    fn to_bytes(self) -> [u8; PLACES] {
+        let mut bytes = [0; PLACES];
+        bytes[..4].copy_from_slice(&self.name_at.to_be_bytes());
+        bytes[4] = self.name_len;
+        bytes[5..9].copy_from_slice(&self.data_at.to_be_bytes());
+        bytes[9..].copy_from_slice(&self.data_len.to_be_bytes());
+        bytes
+    }
+
+    fn take(rest: &mut &[u8]) -> Result<Self, FrameError> {
+        Ok(Self {
+            name_at: u32::from_be_bytes(array(rest)?),
+            name_len: u8::from_be_bytes(array(rest)?),
+            data_at: u32::from_be_bytes(array(rest)?),
+            data_len: u32::from_be_bytes(array(rest)?),
+        })
+    }
+
+    /// What stands there; `None` if that can't be.
+    fn dispatch(self, payload: &[u8]) -> Option<Dispatch<'_>> {
+        let at = |at: u32, len: u32| -> Option<&str> {
+            let range = Range {
+                start: at as usize,
+                end: (at as usize).checked_add(len as usize)?,
+            };
+            str::from_utf8(payload.get(range)?).ok()
+        };
+        if self.name_len == 0 {
+            return None;
+        }
+        let name = at(self.name_at, self.name_len.into())?;
+        let data = match self.data_len {
+            0 => "null",
+            len => at(self.data_at, len)?,
+        };
+        Some(Dispatch {
+            name: name.into(),
+            data,
+        })
     }
 }
 
 /// A frame as read from a body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame<'a> {
+    /// In the order in which they were written. A shard may have several, of one session after another.
+    pub sections: Vec<Section<'a>>,
+}
+
+/// Consecutive events of one session of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Section<'a> {
     /// The shard's number.
     pub shard: u32,
     /// The shard total that the session was identified with.
@@ -130,6 +253,57 @@ pub struct RawEvent<'a> {
     pub received_us: u64,
     /// The gateway payload, Discord's own bytes.
     pub payload: &'a [u8],
+    places: Places,
+}
+
+impl<'a> RawEvent<'a> {
+    /// The payload's name and data: where the frame says that they stand, else as [`Dispatch::parse`] finds them.
+    ///
+    /// # Errors
+    ///
+    /// As [`Dispatch::parse`].
+    pub fn dispatch(&self) -> Result<Dispatch<'a>, PayloadError> {
+        let told = self.places.dispatch(self.payload);
+        told.map_or_else(|| Dispatch::parse(self.payload), Ok)
+    }
+
+    fn take(rest: &mut &'a [u8], version: u8) -> Result<Self, FrameError> {
+        let sequence = u64::from_be_bytes(array(rest)?);
+        let received_us = u64::from_be_bytes(array(rest)?);
+        let len = u32::from_be_bytes(array(rest)?);
+        let places = match version {
+            VERSION_1 => Places::default(),
+            _ => Places::take(rest)?,
+        };
+        Ok(Self {
+            sequence,
+            received_us,
+            payload: bytes(rest, len as usize)?,
+            places,
+        })
+    }
+}
+
+impl<'a> Section<'a> {
+    fn take(rest: &mut &'a [u8], version: u8) -> Result<Self, FrameError> {
+        let shard = u32::from_be_bytes(array(rest)?);
+        let total = u32::from_be_bytes(array(rest)?);
+        let session_len = u16::from_be_bytes(array(rest)?);
+        let session = bytes(rest, usize::from(session_len))?;
+        let session = str::from_utf8(session).map_err(|_| FrameError::Session)?;
+        let count = u32::from_be_bytes(array(rest)?);
+        // A count that lies must not make us reserve memory: no more events than could fit.
+        let mut events = Vec::with_capacity((count as usize).min(rest.len() / EVENT_HEADER));
+        for _ in 0..count {
+            events.push(RawEvent::take(rest, version)?);
+        }
+        Ok(Self {
+            shard,
+            total,
+            session,
+            events,
+        })
+    }
 }
 
 impl<'a> Frame<'a> {
@@ -141,35 +315,17 @@ impl<'a> Frame<'a> {
     pub fn decode(body: &'a [u8]) -> Result<Self, FrameError> {
         let mut rest = body.strip_prefix(MAGIC).ok_or(FrameError::NotAFrame)?;
         let [version] = array(&mut rest)?;
-        if version != VERSION {
-            return Err(FrameError::UnknownVersion(version));
-        }
-        let shard = u32::from_be_bytes(array(&mut rest)?);
-        let total = u32::from_be_bytes(array(&mut rest)?);
-        let session_len = u16::from_be_bytes(array(&mut rest)?);
-        let session = bytes(&mut rest, usize::from(session_len))?;
-        let session = str::from_utf8(session).map_err(|_| FrameError::Session)?;
-        let count = u32::from_be_bytes(array(&mut rest)?);
-        // A count that lies must not make us reserve memory: no more events than could fit.
-        let mut events = Vec::with_capacity((count as usize).min(rest.len() / EVENT_HEADER));
+        let count = match version {
+            VERSION_1 => 1,
+            VERSION => u32::from_be_bytes(array(&mut rest)?),
+            unknown => return Err(FrameError::UnknownVersion(unknown)),
+        };
+        let mut sections = Vec::new();
         for _ in 0..count {
-            let sequence = u64::from_be_bytes(array(&mut rest)?);
-            let received_us = u64::from_be_bytes(array(&mut rest)?);
-            let len = u32::from_be_bytes(array(&mut rest)?);
-            let payload = bytes(&mut rest, len as usize)?;
-            events.push(RawEvent {
-                sequence,
-                received_us,
-                payload,
-            });
+            sections.push(Section::take(&mut rest, version)?);
         }
         match rest.len() {
-            0 => Ok(Self {
-                shard,
-                total,
-                session,
-                events,
-            }),
+            0 => Ok(Self { sections }),
             trailing => Err(FrameError::Trailing(trailing)),
         }
     }
@@ -188,68 +344,4 @@ fn array<const N: usize>(rest: &mut &[u8]) -> Result<[u8; N], FrameError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    #[test]
-    fn wire_format_is_fixed() {
-        let mut frame = FrameBuilder::new(3, 16, "ab");
-        frame.push(7, 9, b"{}");
-        assert_eq!(
-            frame.finish(),
-            b"DPF\x01\0\0\0\x03\0\0\0\x10\0\x02ab\0\0\0\x01\0\0\0\0\0\0\0\x07\0\0\0\0\0\0\0\x09\0\0\0\x02{}"
-        );
-    }
-
-    #[test]
-    fn a_foreign_body_is_refused() {
-        assert_eq!(Frame::decode(b"{}"), Err(FrameError::NotAFrame));
-        assert_eq!(
-            Frame::decode(b"DPF\x02"),
-            Err(FrameError::UnknownVersion(2))
-        );
-        let mut body = FrameBuilder::new(0, 1, "s").finish();
-        body.push(0);
-        assert_eq!(Frame::decode(&body), Err(FrameError::Trailing(1)));
-    }
-
-    proptest! {
-        #[test]
-        fn decode_inverts_encode(
-            shard: u32,
-            total: u32,
-            session in "[a-f0-9]{0,40}",
-            events in prop::collection::vec((any::<u64>(), any::<u64>(), prop::collection::vec(any::<u8>(), 0..50)), 0..20),
-        ) {
-            let mut builder = FrameBuilder::new(shard, total, &session);
-            for (sequence, received, payload) in &events {
-                builder.push(*sequence, *received, payload);
-            }
-            let size = builder.bytes();
-            let body = builder.finish();
-            prop_assert_eq!(size, body.len());
-            let frame = Frame::decode(&body).unwrap();
-            prop_assert_eq!((frame.shard, frame.total, frame.session), (shard, total, session.as_str()));
-            let read: Vec<_> = frame.events.iter().map(|e| (e.sequence, e.received_us, e.payload.to_vec())).collect();
-            prop_assert_eq!(read, events);
-        }
-
-        #[test]
-        fn no_input_panics(mut body in prop::collection::vec(any::<u8>(), 0..200), prefix: bool) {
-            if prefix {
-                body.splice(0..0, *b"DPF\x01");
-            }
-            let _ = Frame::decode(&body);
-        }
-
-        #[test]
-        fn a_cut_frame_is_refused(cut in 0_usize..60) {
-            let mut builder = FrameBuilder::new(1, 2, "session");
-            builder.push(1, 2, b"payload of an event");
-            let body = builder.finish();
-            prop_assert!(Frame::decode(&body[..cut.min(body.len() - 1)]).is_err());
-        }
-    }
-}
+mod tests;

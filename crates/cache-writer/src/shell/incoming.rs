@@ -63,22 +63,24 @@ impl<'a> Contents<'a> {
     }
 
     fn add(&mut self, frame: Frame<'a>) {
-        let session: Arc<str> = frame.session.into();
-        let mut ids = Vec::with_capacity(frame.events.len());
-        for event in frame.events {
-            let id = EventId {
-                shard: frame.shard,
-                session: session.clone(),
-                sequence: event.sequence,
-            };
-            ids.push(id.clone());
-            self.events.push(Incoming {
-                id,
-                total: frame.total,
-                received_us: event.received_us,
-                payload: event.payload,
-                dispatch: Dispatch::parse(event.payload).map_err(|error| error.to_string()),
-            });
+        let mut ids = Vec::new();
+        for section in frame.sections {
+            let session: Arc<str> = section.session.into();
+            for event in section.events {
+                let id = EventId {
+                    shard: section.shard,
+                    session: session.clone(),
+                    sequence: event.sequence,
+                };
+                ids.push(id.clone());
+                self.events.push(Incoming {
+                    id,
+                    total: section.total,
+                    received_us: event.received_us,
+                    payload: event.payload,
+                    dispatch: event.dispatch().map_err(|error| error.to_string()),
+                });
+            }
         }
         self.frames.push(ids);
     }

@@ -160,16 +160,17 @@ impl<P> Outbox<P> {
         let Place { session, sequence } = place?;
         let mut frame = FrameBuilder::new(self.shard, self.total, &session);
         frame.push(sequence, first.received_us, first.payload.as_bytes());
+        let (mut events, mut sequence) = (1, sequence);
         let mut permits = vec![first.permit];
         while let Some(next) = self
             .waiting
-            .pop_front_if(|next| fits(&frame, &session, next))
+            .pop_front_if(|next| events < FRAME_EVENTS && fits(&frame, &session, next))
         {
-            let sequence = next.place.map_or(0, |place| place.sequence);
+            sequence = next.place.map_or(0, |place| place.sequence);
             frame.push(sequence, next.received_us, next.payload.as_bytes());
+            events += 1;
             permits.push(next.permit);
         }
-        let (events, sequence) = (frame.events(), frame.last_sequence());
         Some(InFlight {
             parcel: Parcel::Frame {
                 events,
@@ -187,7 +188,6 @@ fn fits<P>(frame: &FrameBuilder, session: &str, next: &Received<P>) -> bool {
             .place
             .as_ref()
             .is_some_and(|place| *place.session == *session)
-        && frame.events() < FRAME_EVENTS
         && frame.bytes() + next.payload.len() <= FRAME_BYTES
 }
 
@@ -203,7 +203,7 @@ fn dead_reason<P>(received: &Received<P>) -> Option<DeadReason> {
 
 #[cfg(test)]
 mod tests {
-    use dispatch_proto::frame::Frame;
+    use dispatch_proto::frame::{Frame, RawEvent};
     use proptest::prelude::*;
 
     use super::*;
@@ -230,13 +230,13 @@ mod tests {
     fn frame_events(parcel: &Parcel) -> Vec<(String, u64)> {
         match parcel {
             Parcel::Frame { body, .. } => {
-                let frame = Frame::decode(body).unwrap();
-                let session = frame.session.to_owned();
-                frame
-                    .events
-                    .iter()
-                    .map(|event| (session.clone(), event.sequence))
-                    .collect()
+                let sections = Frame::decode(body).unwrap().sections.into_iter();
+                let events = sections.flat_map(|section| {
+                    let session = section.session.to_owned();
+                    let of = move |event: RawEvent<'_>| (session.clone(), event.sequence);
+                    section.events.into_iter().map(of)
+                });
+                events.collect()
             }
             Parcel::DeadLetter { .. } => Vec::new(),
         }
