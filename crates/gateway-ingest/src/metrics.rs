@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
+    Counter, Histogram, Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge,
+    histogram,
 };
 
-use crate::core::status::{ShardEvent, Status};
+use crate::core::{
+    outbox::Parcel,
+    status::{ShardEvent, Status},
+};
 
 /// Describes every metric, so that `/metrics` explains itself.
 pub(crate) fn describe() {
@@ -153,10 +157,41 @@ pub(crate) fn events(shard: u32) -> metrics::Counter {
     counter!("ingest_events_total", "shard" => shard.to_string())
 }
 
-pub(crate) fn frame_confirmed(events: u32, took: Duration) {
-    counter!("ingest_frames_total").increment(1);
-    histogram!("ingest_frame_events").record(f64::from(events));
-    histogram!("ingest_confirm_seconds").record(took.as_secs_f64());
+/// What is counted of frames, kept by whoever publishes them: it is touched for each.
+#[derive(Debug)]
+pub(crate) struct FrameMetrics {
+    frames: Counter,
+    events: Histogram,
+    seconds: Histogram,
+    republished: Counter,
+}
+
+impl Default for FrameMetrics {
+    fn default() -> Self {
+        Self {
+            frames: counter!("ingest_frames_total"),
+            events: histogram!("ingest_frame_events"),
+            seconds: histogram!("ingest_confirm_seconds"),
+            republished: counter!("ingest_republished_frames_total"),
+        }
+    }
+}
+
+impl FrameMetrics {
+    /// A parcel is confirmed, so long after it was published last.
+    pub(crate) fn confirmed(&self, parcel: &Parcel, events: usize, took: Duration) {
+        if let Parcel::DeadLetter { reason, .. } = parcel {
+            dead_letter(reason.label());
+            return;
+        }
+        self.frames.increment(1);
+        self.events.record(events as f64);
+        self.seconds.record(took.as_secs_f64());
+    }
+
+    pub(crate) fn republished(&self) {
+        self.republished.increment(1);
+    }
 }
 
 pub(crate) fn buffered(bytes: usize) {
@@ -165,10 +200,6 @@ pub(crate) fn buffered(bytes: usize) {
 
 pub(crate) fn full_shards(number: usize) {
     gauge!("ingest_full_shards").set(number as f64);
-}
-
-pub(crate) fn republished() {
-    counter!("ingest_republished_frames_total").increment(1);
 }
 
 pub(crate) fn dead_letter(reason: &'static str) {

@@ -6,7 +6,9 @@ mod context;
 mod discord;
 mod identify;
 mod link;
+mod links;
 mod notices;
+mod publishers;
 mod replies;
 mod shard;
 mod store;
@@ -19,15 +21,11 @@ use std::{
 };
 
 use dispatch_service::{
-    amqp::AmqpLink,
     discord::{Client, GatewayBot, StartLimit},
     health::{Condition, Health},
     start::Surroundings,
 };
-use tokio::{
-    sync::{Semaphore, watch},
-    task::{JoinHandle, JoinSet},
-};
+use tokio::{sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Config as ShardConfig, ConfigBuilder};
 
@@ -41,7 +39,9 @@ use claim::Sighted;
 use context::{Budget, Context};
 use identify::IdentifyQueue;
 use link::Topology;
+use links::Links;
 use notices::Notices;
+use publishers::Publishers;
 use replies::Replies;
 use store::Inherited;
 use table::SessionTable;
@@ -50,8 +50,11 @@ use table::SessionTable;
 /// send.
 const CONNECTING: usize = 32;
 
-/// Channels of a connection to RabbitMQ beyond those of the shards: declarations, replies, looks at the locks.
-const OTHER_CHANNELS: usize = 4;
+/// Locks that may be tried at once.
+const TRYING: usize = 8;
+
+/// Channels of the publishing connection beyond those of the partitions: declarations, replies, looks at the locks.
+const OTHER_CHANNELS: usize = 4 + TRYING;
 
 /// Longest time for what is left to do after the shards have ended.
 const LAST_STEPS: Duration = Duration::from_millis(1500);
@@ -117,23 +120,22 @@ pub(crate) async fn run(
         queue_type: config.queue_type,
     };
     let held = shards.clone().count();
-    let rabbit = config
-        .rabbit
-        .clone()
-        .needing_channels(held + OTHER_CHANNELS);
-    let links = Links::open(&rabbit, topology, conditions.rabbitmq);
+    let publishers = held.min(config.partitions as usize) + OTHER_CHANNELS;
+    let links = Links::open(&config.rabbit, publishers, topology, conditions.rabbitmq);
     let notices = Notices::start(client.clone(), config.log_channel);
     let identifies = IdentifyQueue::new(config.shards.identifies, info.limit);
     let prefetch = prefetch(held);
     let replies = Replies::start(links.publishing.clone(), held * usize::from(prefetch));
+    let table = Arc::new(SessionTable::default());
+    let publishers = Publishers::start(total, topology, &links.publishing, &table);
     let context = Arc::new(Context {
         instance: instance(),
         total,
         inherited,
         topology,
         publishing: links.publishing.clone(),
-        consuming: links.consuming.clone(),
-        table: Arc::new(SessionTable::default()),
+        commands: links.commands.clone(),
+        table,
         replies,
         prefetch,
         notices,
@@ -141,6 +143,8 @@ pub(crate) async fn run(
         gateway: gateway(&config, info, identifies.clone()),
         identifies,
         sighted: Sighted::default(),
+        trying: Semaphore::new(TRYING),
+        publishers,
         slots: Arc::new(Semaphore::new(CONNECTING)),
         repeats: Mutex::default(),
         config,
@@ -217,49 +221,6 @@ async fn hold(
         }
     }
     result
-}
-
-/// The connections to RabbitMQ.
-struct Links {
-    publishing: link::Current,
-    consuming: link::Current,
-    keepers: [JoinHandle<()>; 2],
-    stop: CancellationToken,
-}
-
-impl Links {
-    fn open(rabbit: &AmqpLink, topology: Topology, connected: Condition) -> Self {
-        let stop = CancellationToken::new();
-        let open = |name, connected| {
-            let (sender, current) = watch::channel(None);
-            let keeper = link::keep(
-                rabbit.clone(),
-                name,
-                topology,
-                connected,
-                sender,
-                stop.clone(),
-            );
-            (current, tokio::spawn(keeper))
-        };
-        let (publishing, publisher) = open("gateway-ingest events", connected);
-        let unnoticed = Health::default().condition("commands");
-        let (consuming, consumer) = open("gateway-ingest commands", unnoticed);
-        Self {
-            publishing,
-            consuming,
-            keepers: [publisher, consumer],
-            stop,
-        }
-    }
-
-    /// Closing gives the locks and the commands in hand back at once.
-    async fn close(self) {
-        self.stop.cancel();
-        for keeper in self.keepers {
-            let _ = keeper.await;
-        }
-    }
 }
 
 /// The number of shards: as it is set, else as it was while there are sessions to resume, else what Discord recommends.

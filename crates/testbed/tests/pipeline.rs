@@ -5,8 +5,11 @@
 use std::time::Duration;
 
 use discord_sim::{Load, Mix, Sim};
+use dispatch_proto::rabbit::shard_queue;
+use lapin::options::QueueDeclareOptions;
+use lapin::types::FieldTable;
 use testbed::collector::check::Tolerated;
-use testbed::servers::{Persistence, Servers};
+use testbed::servers::{Persistence, Servers, rabbitmq_connection};
 use testbed::stack::{Options, STOP_LIMIT, Stack};
 use testbed::wait;
 use tokio::sync::{Mutex, MutexGuard};
@@ -103,6 +106,46 @@ async fn several_writers_and_quorum_queues_keep_the_order() {
         Vec::<String>::new(),
         "{report}"
     );
+    stack.stop().await.unwrap();
+}
+
+/// RabbitMQ allows fewer channels on a connection than there are shards: events and commands of all of them travel.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_has_more_shards_than_a_connection_has_channels() {
+    let _alone = alone().await;
+    let mut servers = Servers::start(Persistence::None).await.unwrap();
+    let limit = servers.rabbitmq.configure("channel_max = 30\n");
+    limit.await.unwrap();
+    let shards = 90;
+    let mut stack = Stack::start(servers, &Options::new(shards, 90))
+        .await
+        .unwrap();
+    stack.ready().await.unwrap();
+    load(&stack.sim, 3_000, 1_000.0).await;
+    let report = stack.check(LIMIT).await.unwrap();
+    let faults = report.faults(Tolerated::default());
+    assert_eq!(faults, Vec::<String>::new(), "{report}");
+
+    let url = stack.servers.rabbitmq.url();
+    let connection = rabbitmq_connection(&url, "consumers").await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    for shard in 0..shards {
+        let queue = shard_queue(shard);
+        let consumed = async || {
+            let declared =
+                channel.queue_declare(queue.as_str().into(), passive, FieldTable::default());
+            declared
+                .await
+                .is_ok_and(|queue| queue.consumer_count() == 1)
+        };
+        wait::until("a consumer of the shard's commands", LIMIT, consumed)
+            .await
+            .unwrap();
+    }
     stack.stop().await.unwrap();
 }
 

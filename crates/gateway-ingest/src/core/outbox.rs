@@ -1,18 +1,34 @@
-//! What a shard has received and RabbitMQ has not confirmed yet.
+//! What the shards of one partition have received and RabbitMQ has not confirmed yet.
 //!
-//! **Invariant:** one parcel is in flight at a time, and the next one is made only when it is confirmed. So confirms are
-//! contiguous: the last confirmed sequence is the one to resume from, everything before it is confirmed too.
+//! A partition is the unit of order: its events travel through one outbox, in frames that hold events of several shards.
+//!
+//! **Invariant:** one parcel is in flight at a time, and the next one is made only when it is confirmed. A shard's events travel
+//! through one outbox, in order. So confirms are contiguous for each shard: the last confirmed place is the one to resume
+//! from, everything before it is confirmed too.
+//!
+//! **Invariant:** a parcel that is handed out holds events of owned shards alone. What is in flight may have been published while a shard
+//! was owned; it is made anew without a shard that is not owned any more before it is published again.
 
-use std::{collections::VecDeque, sync::Arc};
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::Arc,
+};
 
 use dispatch_proto::{frame::FrameBuilder, rabbit::MAX_BODY};
 
 /// A frame is closed when it has reached this size, in bytes.
 const FRAME_BYTES: usize = 256 * 1024;
 /// A frame holds at most so many events.
-const FRAME_EVENTS: u32 = 512;
+const FRAME_EVENTS: usize = 512;
 /// What a frame adds to its one event, in bytes: more than header, session id and event header take.
 const FRAME_OVERHEAD: usize = 1024;
+/// What a frame adds to each event, in bytes.
+const EVENT_OVERHEAD: usize = 64;
+/// A queue that has emptied keeps memory for so many events.
+const KEPT_CAPACITY: usize = 32;
 
 /// A payload that was received. `P` is dropped when it is confirmed: the permit to hold its bytes.
 #[derive(Debug)]
@@ -40,16 +56,13 @@ pub struct Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Parcel {
     /// A frame with one or more events.
-    Frame {
-        /// The frame's bytes.
-        body: Arc<[u8]>,
-        /// Number of events.
-        events: u32,
-    },
+    Frame(Arc<Vec<u8>>),
     /// A payload that can't travel in a frame.
     DeadLetter {
+        /// Whose it is.
+        shard: u32,
         /// Discord's own text.
-        body: Arc<[u8]>,
+        body: Arc<Vec<u8>>,
         /// Why.
         reason: DeadReason,
     },
@@ -84,111 +97,282 @@ impl DeadReason {
     }
 }
 
-/// The payloads of one shard, from the socket to the confirm, in order.
+/// What a confirm has confirmed of one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Confirmed {
+    /// The shard.
+    pub shard: u32,
+    /// Number of events.
+    pub events: usize,
+    /// The place up to which everything is confirmed, if it has moved.
+    pub place: Option<Place>,
+}
+
+/// The payloads of a partition's shards, from the socket to the confirm.
 #[derive(Debug)]
 pub struct Outbox<P> {
-    shard: u32,
     total: u32,
+    lines: BTreeMap<u32, Line<P>>,
+    /// Owned shards that have something to publish, the one whose turn it is first.
+    turns: VecDeque<u32>,
+    in_flight: Option<InFlight>,
+}
+
+/// A shard's payloads.
+#[derive(Debug)]
+struct Line<P> {
+    /// Everything that is not confirmed, also what is in flight.
     waiting: VecDeque<Received<P>>,
-    in_flight: Option<InFlight<P>>,
+    owned: bool,
+    /// Whether it is among the turns.
+    queued: bool,
+}
+
+impl<P> Default for Line<P> {
+    fn default() -> Self {
+        Self {
+            waiting: VecDeque::new(),
+            owned: false,
+            queued: false,
+        }
+    }
 }
 
 #[derive(Debug)]
-struct InFlight<P> {
+struct InFlight {
     parcel: Parcel,
-    last: Option<Place>,
-    _permits: Vec<P>,
+    /// Whose events it holds: the first of these shards' lines.
+    of: Vec<Confirmed>,
+    /// It holds events of a shard that has been released since: not to be published again.
+    stale: bool,
 }
 
 impl<P> Outbox<P> {
-    /// An empty outbox of `shard` of `total`.
+    /// An empty outbox of shards of `total`.
     #[must_use]
-    pub const fn new(shard: u32, total: u32) -> Self {
+    pub const fn new(total: u32) -> Self {
         Self {
-            shard,
             total,
-            waiting: VecDeque::new(),
+            lines: BTreeMap::new(),
+            turns: VecDeque::new(),
             in_flight: None,
         }
     }
 
+    /// The shard's events may be published from now on.
+    pub fn own(&mut self, shard: u32) {
+        let line = self.lines.entry(shard).or_default();
+        line.owned = true;
+        queue(&mut self.turns, shard, line);
+    }
+
+    /// The shard's events may not be published any more, until it is owned again. They are kept.
+    pub fn release(&mut self, shard: u32) {
+        let Some(line) = self.lines.get_mut(&shard) else {
+            return;
+        };
+        line.owned = false;
+        line.queued = false;
+        self.turns.retain(|queued| *queued != shard);
+        if line.waiting.is_empty() {
+            self.lines.remove(&shard);
+        }
+        if let Some(flight) = &mut self.in_flight {
+            flight.stale |= flight.of.iter().any(|part| part.shard == shard);
+        }
+    }
+
+    /// The connection has ended: no shard is owned, and no confirm comes any more of what is in flight.
+    pub fn release_all(&mut self) {
+        self.in_flight = None;
+        self.turns.clear();
+        self.lines.retain(|_, line| {
+            line.owned = false;
+            line.queued = false;
+            !line.waiting.is_empty()
+        });
+    }
+
+    /// Releases the shard and drops what is not confirmed of it. A confirm of what is in flight says nothing of it any more.
+    pub fn clear(&mut self, shard: u32) {
+        self.release(shard);
+        self.lines.remove(&shard);
+        if let Some(flight) = &mut self.in_flight {
+            flight.of.retain(|part| part.shard != shard);
+        }
+    }
+
     /// Adds what was received.
-    pub fn push(&mut self, received: Received<P>) {
-        self.waiting.push_back(received);
+    pub fn push(&mut self, shard: u32, received: Received<P>) {
+        let line = self.lines.entry(shard).or_default();
+        line.waiting.push_back(received);
+        queue(&mut self.turns, shard, line);
     }
 
-    /// Whether everything is confirmed.
+    /// Whether everything of the shard is confirmed.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.in_flight.is_none()
+    pub fn is_drained(&self, shard: u32) -> bool {
+        let line = self.lines.get(&shard);
+        line.is_none_or(|line| line.waiting.is_empty())
     }
 
-    /// The parcel to publish: the one that is not confirmed yet, unchanged, else a new one.
+    /// Whether a parcel was handed out that is not confirmed yet.
+    #[must_use]
+    pub const fn is_in_flight(&self) -> bool {
+        self.in_flight.is_some()
+    }
+
+    /// The parcel to publish: the one that is not confirmed yet, unchanged if it may be published still, else a new one.
     pub fn parcel(&mut self) -> Option<Parcel> {
+        if let Some(stale) = self.in_flight.take_if(|flight| flight.stale) {
+            for part in stale.of.iter().rev() {
+                let line = self.lines.get_mut(&part.shard);
+                if let Some(line) = line.filter(|line| line.owned && !line.queued) {
+                    line.queued = true;
+                    self.turns.push_front(part.shard);
+                }
+            }
+        }
         if self.in_flight.is_none() {
             self.in_flight = self.pack();
         }
         self.in_flight.as_ref().map(|flight| flight.parcel.clone())
     }
 
-    /// The parcel is confirmed. Returns the place up to which everything is confirmed, if it has moved.
-    pub fn confirm(&mut self) -> Option<Place> {
-        self.in_flight.take()?.last
-    }
-
-    /// Drops everything, confirmed or not.
-    pub fn clear(&mut self) {
-        self.waiting.clear();
-        self.in_flight = None;
-    }
-
-    fn pack(&mut self) -> Option<InFlight<P>> {
-        let first = self.waiting.pop_front()?;
-        let place = match dead_reason(&first) {
-            None => first.place,
-            Some(reason) => {
-                return Some(InFlight {
-                    parcel: Parcel::DeadLetter {
-                        body: first.payload.into_bytes().into(),
-                        reason,
-                    },
-                    last: first.place,
-                    _permits: vec![first.permit],
-                });
+    /// The parcel is confirmed. Returns what that says of each shard.
+    pub fn confirm(&mut self) -> Vec<Confirmed> {
+        let confirmed = self.in_flight.take().map_or(Vec::new(), |flight| flight.of);
+        for part in &confirmed {
+            let Some(line) = self.lines.get_mut(&part.shard) else {
+                continue;
+            };
+            line.waiting.drain(..part.events);
+            if line.waiting.is_empty() {
+                line.waiting.shrink_to(KEPT_CAPACITY);
             }
-        };
-        let Place { session, sequence } = place?;
-        let mut frame = FrameBuilder::new(self.shard, self.total, &session);
-        frame.push(sequence, first.received_us, first.payload.as_bytes());
-        let (mut events, mut sequence) = (1, sequence);
-        let mut permits = vec![first.permit];
-        while let Some(next) = self
-            .waiting
-            .pop_front_if(|next| events < FRAME_EVENTS && fits(&frame, &session, next))
-        {
-            sequence = next.place.map_or(0, |place| place.sequence);
-            frame.push(sequence, next.received_us, next.payload.as_bytes());
-            events += 1;
-            permits.push(next.permit);
+            queue(&mut self.turns, part.shard, line);
         }
+        confirmed
+    }
+
+    fn pack(&mut self) -> Option<InFlight> {
+        let of = self.choose();
+        let packed = match of.as_slice() {
+            [] => return None,
+            [only] => self.dead_letter(only.shard),
+            _ => None,
+        };
+        let parcel = packed.unwrap_or_else(|| Parcel::Frame(Arc::new(self.frame(&of))));
+        for part in &of {
+            if let Some(line) = self.lines.get_mut(&part.shard) {
+                line.queued = false;
+            }
+        }
+        let lines = &self.lines;
+        self.turns
+            .retain(|shard| lines.get(shard).is_some_and(|line| line.queued));
         Some(InFlight {
-            parcel: Parcel::Frame {
-                events,
-                body: frame.finish().into(),
-            },
-            last: Some(Place { session, sequence }),
-            _permits: permits,
+            parcel,
+            of,
+            stale: false,
         })
+    }
+
+    /// How many events of which shards go next: one of each shard in turn until a frame is full, or a single dead letter. A shard that
+    /// has none among them stays ahead of those that have.
+    fn choose(&mut self) -> Vec<Confirmed> {
+        let lines = &mut self.lines;
+        self.turns.retain(|shard| {
+            let line = lines.get_mut(shard);
+            line.is_some_and(|line| {
+                line.queued = !line.waiting.is_empty();
+                line.queued
+            })
+        });
+        let mut open: Vec<(u32, usize, &VecDeque<Received<P>>)> = (self.turns.iter())
+            .filter_map(|shard| Some((*shard, 0, &self.lines.get(shard)?.waiting)))
+            .collect();
+        let first = open.first().and_then(|(_, _, waiting)| waiting.front());
+        if first.is_some_and(|first| dead_reason(first).is_some()) {
+            open.truncate(1);
+            return open
+                .into_iter()
+                .map(|open| part(open.0, 1, open.2))
+                .collect();
+        }
+        let (mut bytes, mut events) = (0, 0);
+        let mut chosen = Vec::with_capacity(open.len());
+        while !open.is_empty() {
+            open.retain_mut(|(shard, taken, waiting)| {
+                let next = waiting.get(*taken).filter(|next| {
+                    let len = next.payload.len() + EVENT_OVERHEAD;
+                    let fits = events < FRAME_EVENTS && bytes + len <= FRAME_BYTES;
+                    dead_reason(next).is_none() && (fits || events == 0)
+                });
+                if let Some(next) = next {
+                    bytes += next.payload.len() + EVENT_OVERHEAD;
+                    events += 1;
+                    *taken += 1;
+                } else if *taken > 0 {
+                    chosen.push(part(*shard, *taken, waiting));
+                }
+                next.is_some()
+            });
+        }
+        chosen
+    }
+
+    /// The first payload of the shard, if it is a dead letter.
+    fn dead_letter(&self, shard: u32) -> Option<Parcel> {
+        let first = self.lines.get(&shard)?.waiting.front()?;
+        Some(Parcel::DeadLetter {
+            shard,
+            body: Arc::new(first.payload.as_bytes().to_vec()),
+            reason: dead_reason(first)?,
+        })
+    }
+
+    fn frame(&self, of: &[Confirmed]) -> Vec<u8> {
+        let events = || {
+            of.iter().flat_map(|part| {
+                let line = self.lines.get(&part.shard).into_iter();
+                let events = line.flat_map(|line| line.waiting.iter().take(part.events));
+                events.filter_map(|event| Some((part.shard, event.place.as_ref()?, event)))
+            })
+        };
+        let payloads: usize = events()
+            .map(|(_, _, event)| event.payload.len() + EVENT_OVERHEAD)
+            .sum();
+        let mut frame = FrameBuilder::with_capacity(payloads + FRAME_OVERHEAD);
+        let mut section = None;
+        for (shard, place, event) in events() {
+            let this = Some((shard, &*place.session));
+            if section != this {
+                section = this;
+                frame.section(shard, self.total, &place.session);
+            }
+            frame.push(place.sequence, event.received_us, event.payload.as_bytes());
+        }
+        frame.finish()
     }
 }
 
-fn fits<P>(frame: &FrameBuilder, session: &str, next: &Received<P>) -> bool {
-    dead_reason(next).is_none()
-        && next
-            .place
-            .as_ref()
-            .is_some_and(|place| *place.session == *session)
-        && frame.bytes() + next.payload.len() <= FRAME_BYTES
+/// Gives an owned shard that has something to publish a turn.
+fn queue<P>(turns: &mut VecDeque<u32>, shard: u32, line: &mut Line<P>) {
+    if line.owned && !line.queued && !line.waiting.is_empty() {
+        line.queued = true;
+        turns.push_back(shard);
+    }
+}
+
+/// The first so many events of a shard.
+fn part<P>(shard: u32, events: usize, waiting: &VecDeque<Received<P>>) -> Confirmed {
+    let last = waiting.get(events - 1);
+    Confirmed {
+        shard,
+        events,
+        place: last.and_then(|last| last.place.clone()),
+    }
 }
 
 fn dead_reason<P>(received: &Received<P>) -> Option<DeadReason> {
@@ -198,150 +382,5 @@ fn dead_reason<P>(received: &Received<P>) -> Option<DeadReason> {
         Some(DeadReason::TooLarge)
     } else {
         None
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use dispatch_proto::frame::{Frame, RawEvent};
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn received(session: &str, sequence: u64, payload: &str) -> Received<()> {
-        Received {
-            place: Some(Place {
-                session: session.into(),
-                sequence,
-            }),
-            received_us: 1,
-            payload: payload.to_owned(),
-            permit: (),
-        }
-    }
-
-    fn place(session: &str, sequence: u64) -> Option<Place> {
-        Some(Place {
-            session: session.into(),
-            sequence,
-        })
-    }
-
-    fn frame_events(parcel: &Parcel) -> Vec<(String, u64)> {
-        match parcel {
-            Parcel::Frame { body, .. } => {
-                let sections = Frame::decode(body).unwrap().sections.into_iter();
-                let events = sections.flat_map(|section| {
-                    let session = section.session.to_owned();
-                    let of = move |event: RawEvent<'_>| (session.clone(), event.sequence);
-                    section.events.into_iter().map(of)
-                });
-                events.collect()
-            }
-            Parcel::DeadLetter { .. } => Vec::new(),
-        }
-    }
-
-    #[test]
-    fn gathers_while_one_is_in_flight_and_repeats_it_unchanged() {
-        let mut outbox = Outbox::new(0, 1);
-        assert_eq!(outbox.parcel(), None);
-        outbox.push(received("s", 1, "a"));
-        let first = outbox.parcel().unwrap();
-        outbox.push(received("s", 2, "b"));
-        outbox.push(received("s", 3, "c"));
-        assert_eq!(outbox.parcel().as_ref(), Some(&first));
-        assert_eq!(outbox.confirm(), place("s", 1));
-        let second = outbox.parcel().unwrap();
-        assert_eq!(frame_events(&second).len(), 2);
-        assert_eq!(outbox.confirm(), place("s", 3));
-        assert!(outbox.is_empty());
-        assert_eq!(outbox.confirm(), None);
-    }
-
-    #[test]
-    fn a_frame_holds_one_session() {
-        let mut outbox = Outbox::new(0, 1);
-        outbox.push(received("old", 9, "a"));
-        outbox.push(received("new", 1, "b"));
-        outbox.parcel();
-        assert_eq!(outbox.confirm(), place("old", 9));
-        outbox.parcel();
-        assert_eq!(outbox.confirm(), place("new", 1));
-    }
-
-    #[test]
-    fn what_cannot_travel_becomes_a_dead_letter_in_its_place() {
-        let mut outbox = Outbox::new(0, 1);
-        outbox.push(received("s", 1, "a"));
-        outbox.push(received("s", 2, &"x".repeat(MAX_BODY)));
-        outbox.push(Received {
-            place: None,
-            ..received("s", 0, "{}")
-        });
-        outbox.push(received("s", 3, "b"));
-        assert_eq!(
-            frame_events(&outbox.parcel().unwrap()),
-            [("s".to_owned(), 1)]
-        );
-        outbox.confirm();
-        assert!(matches!(
-            outbox.parcel().unwrap(),
-            Parcel::DeadLetter {
-                reason: DeadReason::TooLarge,
-                ..
-            }
-        ));
-        assert_eq!(outbox.confirm(), place("s", 2));
-        assert!(matches!(
-            outbox.parcel().unwrap(),
-            Parcel::DeadLetter {
-                reason: DeadReason::NoPlace,
-                ..
-            }
-        ));
-        assert_eq!(outbox.confirm(), None);
-        outbox.parcel();
-        assert_eq!(outbox.confirm(), place("s", 3));
-    }
-
-    proptest! {
-        /// Whatever the sizes, sessions and moments of confirms: every event is in exactly one frame, in order; no frame is
-        /// above its limits unless it is a single event; a confirm never names an event that was not in a confirmed frame.
-        #[test]
-        fn every_event_travels_once_in_order(
-            steps in prop::collection::vec(prop_oneof![
-                4 => (0_u8..2, 0_usize..200_000).prop_map(Some),
-                1 => Just(None),
-            ], 0..80)
-        ) {
-            let mut outbox = Outbox::new(3, 4);
-            let (mut pushed, mut confirmed) = (Vec::new(), Vec::new());
-            let confirm = |outbox: &mut Outbox<()>, confirmed: &mut Vec<(String, u64)>| {
-                let Some(parcel) = outbox.parcel() else { return Ok(false) };
-                let events = frame_events(&parcel);
-                if let Parcel::Frame { body, events } = &parcel {
-                    prop_assert!(*events == 1 || (body.len() <= FRAME_BYTES + FRAME_OVERHEAD && *events <= FRAME_EVENTS));
-                }
-                confirmed.extend(events);
-                let last = outbox.confirm().map(|place| (place.session.to_string(), place.sequence));
-                prop_assert_eq!(last.as_ref(), confirmed.last());
-                Ok(true)
-            };
-            for (index, step) in steps.into_iter().enumerate() {
-                match step {
-                    Some((session, size)) => {
-                        let (session, sequence) = (format!("s{session}"), index as u64);
-                        outbox.push(received(&session, sequence, &"x".repeat(size)));
-                        outbox.parcel();
-                        pushed.push((session, sequence));
-                    }
-                    None => { confirm(&mut outbox, &mut confirmed)?; }
-                }
-            }
-            while confirm(&mut outbox, &mut confirmed)? {}
-            prop_assert!(outbox.is_empty());
-            prop_assert_eq!(pushed, confirmed);
-        }
     }
 }

@@ -12,7 +12,6 @@ use std::{
 };
 
 use dispatch_proto::rabbit::owner_lock;
-use dispatch_service::amqp::Publisher;
 use lapin::{
     Channel, Connection, ErrorKind,
     options::QueueDeclareOptions,
@@ -21,7 +20,7 @@ use lapin::{
 
 use tokio::time::{Instant, timeout};
 
-use super::{context::Context, link::Current, store};
+use super::{context::Context, link::current, store};
 use crate::core::owner::Sight;
 
 /// AMQP's reply code for a queue that is exclusive to another connection.
@@ -29,13 +28,6 @@ const RESOURCE_LOCKED: u16 = 405;
 
 /// Longest time to ask RabbitMQ which locks are held.
 const HELD_LIMIT: Duration = Duration::from_secs(5);
-
-/// A shard that is owned, and the channel to publish its frames on.
-#[derive(Debug)]
-pub(crate) struct Claim {
-    pub(crate) publisher: Publisher,
-    pub(crate) connection: Arc<Connection>,
-}
 
 /// When the connection of the moment was first seen.
 #[derive(Debug, Default)]
@@ -59,7 +51,8 @@ impl Sighted {
 pub(crate) enum Attempt {
     /// Owned.
     Held {
-        claim: Claim,
+        /// The connection that holds the lock.
+        connection: Arc<Connection>,
         /// Whether another process has owned the shard since this one last did.
         taken: bool,
     },
@@ -68,14 +61,14 @@ pub(crate) enum Attempt {
         /// Whether another process has made the shard its own; else the broker has not noticed yet that our old connection is dead.
         taken: bool,
     },
-    /// The channel failed.
+    /// It could not be tried.
     Failed {
         error: lapin::Error,
         connection: Arc<Connection>,
     },
 }
 
-/// Tries once, after `delay`, as soon as there is a connection. `broken` is a connection on which the shard's channel failed:
+/// Tries once, after `delay`, as soon as there is a connection. `broken` is a connection on which the lock could not be tried:
 /// if it is still the same, something is amiss on the broker, and everything is declared again.
 pub(crate) async fn attempt(
     context: Arc<Context>,
@@ -100,14 +93,10 @@ pub(crate) async fn attempt(
         }
     }
     match lock(&context, shard, &connection, same).await {
-        Ok(publisher) => {
+        Ok(()) => {
             let taken = other_owner(&context, shard).await.is_some();
             store::own(&context, shard).await;
-            let claim = Claim {
-                publisher,
-                connection,
-            };
-            Attempt::Held { claim, taken }
+            Attempt::Held { connection, taken }
         }
         Err(error) if is_locked(&error) => {
             let owner = other_owner(&context, shard).await;
@@ -157,31 +146,21 @@ pub(crate) async fn held(context: &Context, shards: &[u32]) -> Vec<u32> {
     held
 }
 
-/// The connection of the moment, or the next one.
-pub(crate) async fn current(mut connections: Current) -> Arc<Connection> {
-    loop {
-        if let Some(connection) = connections.borrow_and_update().clone() {
-            return connection;
-        }
-        if connections.changed().await.is_err() {
-            // The keeper has ended: the process is about to.
-            std::future::pending::<()>().await;
-        }
-    }
-}
-
 async fn lock(
     context: &Context,
     shard: u32,
     connection: &Connection,
     declare: bool,
-) -> lapin::Result<Publisher> {
-    let publisher = Publisher::open(connection).await?;
+) -> lapin::Result<()> {
+    // It is never closed.
+    let _few = context.trying.acquire().await;
+    // A refusal closes the channel, so each has one of its own; the lock belongs to the connection.
+    let channel = connection.create_channel().await?;
     if declare {
-        context.topology.declare(publisher.channel()).await?;
+        context.topology.declare(&channel).await?;
     }
-    declare_lock(publisher.channel(), shard).await?;
-    Ok(publisher)
+    declare_lock(&channel, shard).await?;
+    channel.close(200, "locked".into()).await
 }
 
 async fn declare_lock(channel: &Channel, shard: u32) -> lapin::Result<()> {

@@ -10,14 +10,14 @@ use dispatch_service::{
 };
 use futures_util::StreamExt as _;
 use lapin::{
-    Connection, Consumer,
+    Consumer,
     message::Delivery,
     options::{BasicConsumeOptions, BasicQosOptions},
     types::{AMQPValue, FieldTable},
 };
 use tokio::sync::mpsc;
 
-use super::{claim::current, context::Context};
+use super::{context::Context, links::Place};
 use crate::core::command::HEADER_OP;
 
 /// Commands on their way to the shard's task.
@@ -48,8 +48,8 @@ pub(crate) fn consume(context: Arc<Context>, shard: u32) -> mpsc::Receiver<Inbou
 async fn keep_consuming(context: &Context, shard: u32, sender: &mpsc::Sender<Inbound>) {
     let mut backoff = Backoff::default();
     loop {
-        let connection = current(context.consuming.clone()).await;
-        match subscribe(&connection, shard, context).await {
+        let place = context.commands.place().await;
+        match subscribe(&place, shard, context).await {
             Ok((channel, consumer)) => {
                 backoff.reset();
                 if forward(consumer, sender).await.is_none() {
@@ -66,15 +66,17 @@ async fn keep_consuming(context: &Context, shard: u32, sender: &mpsc::Sender<Inb
 }
 
 async fn subscribe(
-    connection: &Connection,
+    place: &Place,
     shard: u32,
     context: &Context,
 ) -> lapin::Result<(lapin::Channel, Consumer)> {
-    ensure(connection, async |channel| {
+    let declaring = place.declaring().await;
+    ensure(&place.connection, async |channel| {
         declare_shard_queue(channel, shard, context.topology.queue_type).await
     })
     .await?;
-    let channel = connection.create_channel().await?;
+    drop(declaring);
+    let channel = place.connection.create_channel().await?;
     channel
         .basic_qos(context.prefetch, BasicQosOptions::default())
         .await?;

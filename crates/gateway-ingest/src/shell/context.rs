@@ -12,7 +12,9 @@ use super::{
     claim::Sighted,
     identify::IdentifyQueue,
     link::{Current, Topology},
+    links::CommandLinks,
     notices::Notices,
+    publishers::Publishers,
     replies::Replies,
     store::Inherited,
     table::SessionTable,
@@ -30,10 +32,9 @@ pub(crate) struct Context {
     /// What the public keys on Redis held before this process started.
     pub(crate) inherited: Inherited,
     pub(crate) topology: Topology,
-    /// Connection A: locks and frames.
+    /// The connection for locks and frames.
     pub(crate) publishing: Current,
-    /// Connection B: commands.
-    pub(crate) consuming: Current,
+    pub(crate) commands: Arc<CommandLinks>,
     pub(crate) table: Arc<SessionTable>,
     pub(crate) replies: Replies,
     /// Commands of each shard that RabbitMQ may hand out at a time.
@@ -42,6 +43,9 @@ pub(crate) struct Context {
     pub(crate) budget: Budget,
     pub(crate) identifies: IdentifyQueue,
     pub(crate) sighted: Sighted,
+    /// How many locks may be tried at once: each takes a channel for a moment.
+    pub(crate) trying: Semaphore,
+    pub(crate) publishers: Publishers,
     /// How the shards connect; without a session.
     pub(crate) gateway: ShardConfig<IdentifyQueue>,
     /// How many connections may be made at once.

@@ -33,6 +33,19 @@ impl Topology {
     }
 }
 
+/// The connection of the moment, or the next one.
+pub(crate) async fn current(mut connections: Current) -> Arc<Connection> {
+    loop {
+        if let Some(connection) = connections.borrow_and_update().clone() {
+            return connection;
+        }
+        if connections.changed().await.is_err() {
+            // The keeper has ended: the process is about to.
+            std::future::pending::<()>().await;
+        }
+    }
+}
+
 /// Keeps a connection until `stop`, then closes it.
 pub(crate) async fn keep(
     link: AmqpLink,

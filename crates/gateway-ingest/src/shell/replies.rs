@@ -18,7 +18,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{claim::current, link::Current};
+use super::link::{Current, current};
 use crate::metrics;
 
 /// Replies that may wait for RabbitMQ; they are answers to people who wait, not events.

@@ -1,4 +1,4 @@
-//! One shard: its socket, what it has received, its frames on their way to RabbitMQ, its commands.
+//! One shard: its socket, what it has received until its partition's publisher has it, its commands.
 //!
 //! Everything of a shard happens in one task, so that nothing of it can change places.
 //!
@@ -14,27 +14,20 @@ mod connect;
 mod end;
 mod outcome;
 mod ownership;
-mod publish;
 mod read;
 mod room;
 
 use std::{
     future::{pending, poll_fn},
     sync::Arc,
-    time::Duration,
 };
 
-use super::{
-    claim::{Attempt, Claim},
-    commands::Inbound,
-    context::Context,
-    identify::IdentifyQueue,
-};
+use super::{claim::Attempt, commands::Inbound, context::Context, identify::IdentifyQueue};
 use crate::{
     core::{
         connection::{Connection as Policy, Input},
         departures::Departures,
-        outbox::{self, Outbox},
+        outbox,
         schedule::Schedule,
         status::Status,
         unacknowledged::Unacknowledged,
@@ -48,7 +41,6 @@ use dispatch_service::backoff::Backoff;
 use futures_util::future::BoxFuture;
 use lapin::{Connection, message::Delivery};
 use outcome::Ticket;
-use publish::InFlight;
 use room::Beat;
 use tokio::{
     sync::{OwnedSemaphorePermit, mpsc},
@@ -93,7 +85,6 @@ struct Task {
     /// What others were told of the connection.
     status: Status,
 
-    outbox: Outbox<OwnedSemaphorePermit>,
     /// Waits for room, perhaps with an event that has none yet. Meanwhile nothing is read but for a heartbeat's sake.
     admission: Option<BoxFuture<'static, Option<Event>>>,
     /// Whether an event waits in `admission`.
@@ -103,16 +94,11 @@ struct Task {
     /// Whether others have it that there is no room.
     full: bool,
     beat: Beat,
-    in_flight: Option<InFlight>,
-    /// How often the parcel in flight was published.
-    publications: u32,
-    /// Set after a refusal: when to publish again.
-    publish_after: Option<Duration>,
-    publish_backoff: Backoff,
 
-    claim: Option<Claim>,
+    /// The connection on which the shard's lock is held.
+    claim: Option<Arc<Connection>>,
     attempt: Option<BoxFuture<'static, Claiming>>,
-    /// The connection on which the shard's channel failed last.
+    /// The connection that was lost, or on which the lock could not be tried.
     broken: Option<Arc<Connection>>,
     claim_backoff: Backoff,
     locked_logged: bool,
@@ -139,7 +125,6 @@ struct Start {
 
 impl Task {
     fn new(context: Arc<Context>, number: u32) -> Self {
-        let total = context.total;
         Self {
             context,
             number,
@@ -150,16 +135,11 @@ impl Task {
             leave: None,
             ending: None,
             status: Status::Disconnected,
-            outbox: Outbox::new(number, total),
             admission: None,
             holds_one: false,
             discarding: false,
             full: false,
             beat: Beat::default(),
-            in_flight: None,
-            publications: 0,
-            publish_after: None,
-            publish_backoff: Backoff::default(),
             claim: None,
             attempt: None,
             broken: None,
@@ -177,7 +157,7 @@ impl Task {
     async fn hold(&mut self, stop: &CancellationToken) -> Result<(), IngestError> {
         let mut publishing = self.context.publishing.clone();
         loop {
-            self.start_what_can();
+            self.try_claim();
             self.ask_leave();
             self.hand_over_due().await?;
             self.note_room()?;
@@ -186,7 +166,6 @@ impl Task {
             tokio::select! {
                 biased;
                 () = stop.cancelled() => return Ok(()),
-                result = finished(&mut self.in_flight) => self.published(result),
                 claiming = finished(&mut self.attempt) => self.claimed(claiming).await?,
                 Ok(()) = publishing.changed() => {
                     let current = publishing.borrow_and_update().clone();
@@ -204,12 +183,6 @@ impl Task {
                 () = reached(beat_at), if !readable => self.beat.due = true,
             }
         }
-    }
-
-    /// Starts what can be started: the next publication, the next try to own the shard.
-    fn start_what_can(&mut self) {
-        self.publish();
-        self.try_claim();
     }
 
     /// The schedule is to be looked at.

@@ -17,10 +17,11 @@ impl Task {
     /// Closes the connection resumably, and publishes what is in hand.
     pub(super) async fn finish(&mut self) -> Result<(), IngestError> {
         self.leave = None;
+        let context = self.context.clone();
         let drained_by = Instant::now() + DRAIN_LIMIT;
         self.happened(Input::Stop)?;
-        while !self.policy.is_over() || !self.outbox.is_empty() {
-            self.start_what_can();
+        while !self.policy.is_over() || !context.publishers.is_drained(self.number) {
+            self.try_claim();
             self.drop_what_has_no_room();
             let deadline = self.policy.deadline().map(Instant::from_std);
             tokio::select! {
@@ -29,7 +30,7 @@ impl Task {
                     tracing::warn!(shard = self.number, "not all events could be published in time; discord will send them again");
                     break;
                 }
-                result = finished(&mut self.in_flight) => self.published(result),
+                () = context.publishers.drained(self.number), if self.policy.is_over() => {}
                 claiming = finished(&mut self.attempt) => self.claimed(claiming).await?,
                 () = reached(deadline) => self.happened(Input::Time)?,
                 received = next(&mut self.client) => self.received(received)?,
@@ -54,10 +55,8 @@ impl Task {
             "another process has taken the shard over"
         );
         self.context.table.forget(self.number);
-        self.outbox.clear();
-        self.in_flight = None;
+        self.context.publishers.clear(self.number);
         self.no_admission();
-        self.publications = 0;
         self.leave = None;
         self.happened(Input::Stop)?;
         while !self.policy.is_over() {

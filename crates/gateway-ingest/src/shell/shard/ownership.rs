@@ -13,7 +13,7 @@ use crate::{
     },
     error::IngestError,
     shell::{
-        claim::{self, Attempt, Claim},
+        claim::{self, Attempt},
         commands, store,
     },
 };
@@ -21,30 +21,10 @@ use crate::{
 impl Task {
     /// The connection to RabbitMQ ended or was made anew: a lock on another one is gone.
     pub(super) fn connection_changed(&mut self, current: Option<&Arc<Connection>>) {
-        let lost = self.claim.as_ref().map(|claim| claim.connection.clone());
-        let lost = lost.filter(|held| current.is_none_or(|current| !Arc::ptr_eq(held, current)));
-        if let Some(connection) = lost {
-            self.lose_claim_on(&connection);
-        }
-    }
-
-    pub(super) fn lose_claim_on(&mut self, connection: &Arc<Connection>) {
-        let on_it = |of: &Arc<Connection>| Arc::ptr_eq(of, connection);
-        if self
-            .claim
-            .as_ref()
-            .is_some_and(|claim| on_it(&claim.connection))
-        {
-            self.claim = None;
-            self.broken = Some(connection.clone());
-        }
-        // Its confirm can't come any more; the parcel stays in the outbox.
-        if self
-            .in_flight
-            .as_ref()
-            .is_some_and(|flight| on_it(&flight.connection))
-        {
-            self.in_flight = None;
+        let lost = |held: &mut Arc<Connection>| current.is_none_or(|of| !Arc::ptr_eq(held, of));
+        if let Some(held) = self.claim.take_if(lost) {
+            self.context.publishers.release(self.number);
+            self.broken = Some(held);
         }
     }
 
@@ -77,7 +57,7 @@ impl Task {
     pub(super) async fn claimed(&mut self, claiming: Claiming) -> Result<(), IngestError> {
         let shard = self.number;
         match claiming.attempt {
-            Attempt::Held { claim, taken } => {
+            Attempt::Held { connection, taken } => {
                 if self.locked_logged {
                     tracing::info!(shard, "the shard is free, owning it now");
                 }
@@ -87,7 +67,10 @@ impl Task {
                 if taken && self.policy.has_begun() {
                     self.let_go().await?;
                 }
-                self.own(claim, claiming.start)?;
+                self.own(connection, claiming.start)?;
+                // It may have ended since, and what was heard of that was about the one before.
+                let current = self.context.publishing.borrow().clone();
+                self.connection_changed(current.as_ref());
             }
             Attempt::Locked { taken } => {
                 if !self.locked_logged {
@@ -99,15 +82,20 @@ impl Task {
                 }
             }
             Attempt::Failed { error, connection } => {
-                tracing::warn!(%error, shard, "cannot open the shard's channel");
+                tracing::warn!(%error, shard, "cannot try the shard's lock");
                 self.broken = Some(connection);
             }
         }
         Ok(())
     }
 
-    fn own(&mut self, claim: Claim, start: Option<Start>) -> Result<(), IngestError> {
-        self.claim = Some(claim);
+    fn own(
+        &mut self,
+        connection: Arc<Connection>,
+        start: Option<Start>,
+    ) -> Result<(), IngestError> {
+        self.context.publishers.own(self.number, &connection);
+        self.claim = Some(connection);
         self.context.table.own(self.number);
         if self.commands.is_none() {
             self.commands = Some(commands::consume(self.context.clone(), self.number));

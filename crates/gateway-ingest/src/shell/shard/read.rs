@@ -1,4 +1,4 @@
-//! From the connection to the outbox.
+//! From the connection to the publisher.
 
 use dispatch_proto::{envelope::Envelope, session::SessionRecord};
 use tokio::time::Instant;

@@ -36,7 +36,7 @@ pub(super) struct Beat {
 }
 
 impl Task {
-    /// Puts a payload into the outbox, or makes it wait for room.
+    /// Hands a payload to the publisher, or makes it wait for room.
     pub(super) fn take_in(&mut self, payload: String, sequence: Option<u64>) {
         if self.discarding {
             return;
@@ -56,13 +56,13 @@ impl Task {
             permit,
         };
         if let Ok(permit) = budget.main.clone().try_acquire_many_owned(wanted) {
-            self.outbox.push(received(permit));
+            self.hand_in(received(permit));
             return;
         }
         let room = budget.main.clone().acquire_many_owned(wanted);
         match budget.reserve.clone().try_acquire_many_owned(bytes) {
             Ok(permit) => {
-                self.outbox.push(received(permit));
+                self.hand_in(received(permit));
                 // The room waited for is left to what comes next.
                 if self.admission.is_none() {
                     self.admission = Some(Box::pin(async move {
@@ -78,10 +78,14 @@ impl Task {
         }
     }
 
+    fn hand_in(&self, event: Event) {
+        self.context.publishers.push(self.number, event);
+    }
+
     pub(super) fn admitted(&mut self, event: Option<Event>) {
         self.holds_one = false;
         if let Some(event) = event {
-            self.outbox.push(event);
+            self.hand_in(event);
         }
     }
 
