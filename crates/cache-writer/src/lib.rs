@@ -12,7 +12,7 @@ pub mod config;
 #[cfg(feature = "shell")]
 mod error;
 #[cfg(feature = "shell")]
-mod metrics;
+pub mod metrics;
 #[cfg(feature = "shell")]
 mod shell;
 

@@ -10,6 +10,7 @@ const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: env!("CARGO_PKG_DESCRIPTION"),
     port: 8006,
+    metrics: cache_writer::metrics::ALL,
 };
 
 fn main() -> ExitCode {

@@ -10,6 +10,7 @@ const SERVICE: Service = Service {
     version: env!("CARGO_PKG_VERSION"),
     about: env!("CARGO_PKG_DESCRIPTION"),
     port: 8007,
+    metrics: command_router::metrics::ALL,
 };
 
 fn main() -> ExitCode {

@@ -1,22 +1,30 @@
-//! The router's metrics: names, descriptions, and the one place where each is counted.
+//! What command-router exports, in one place.
 
 use std::time::Duration;
 
 use dispatch_proto::command::Refusal;
-use metrics::{
-    Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram,
-};
+use dispatch_service::{catalogue, metrics::OPEN};
 
-const COMMANDS: &str = "command_router_commands_total";
-const ROUTE_SECONDS: &str = "command_router_route_seconds";
-const REFUSALS: &str = "command_router_refusals_total";
-const ASTRAY: &str = "command_router_astray_total";
-const ACTIVE: &str = "command_router_active";
-const WAITING: &str = "command_router_waiting";
-const SHARD_QUEUE_REFUSALS: &str = "command_router_shard_queue_refusals_total";
-const LOST_REPLIES: &str = "command_router_lost_replies_total";
-const LOST_DEAD_LETTERS: &str = "command_router_lost_dead_letters_total";
-const FOREIGN_CONSUMERS: &str = "command_router_foreign_consumers";
+catalogue! {
+    pub ALL:
+    COMMANDS = counter "command_router_commands_total" {"outcome": &["forwarded", "answered", "refused", "expired"]},
+        "Commands by what became of them";
+    REFUSALS = counter "command_router_refusals_total" {"reason": &Refusal::LABELS}, "Refused commands by reason";
+    ROUTE_SECONDS = histogram "command_router_route_seconds" seconds,
+        "From a command's delivery to the confirm of its shard's queue";
+    ACTIVE = gauge "command_router_active", "1 for the active router, else 0";
+    WAITING = gauge "command_router_waiting",
+        "Commands that wait for the number of shards, or for a shard's queue that refuses them";
+    SHARD_QUEUE_REFUSALS = counter "command_router_shard_queue_refusals_total",
+        "Times RabbitMQ refused a command for a shard's queue; it is tried again";
+    LOST_REPLIES = counter "command_router_lost_replies_total" {"reason": &["refused", "unroutable", "unconfirmed", "failed"]},
+        "Replies that did not reach the sender's queue";
+    LOST_DEAD_LETTERS = counter "command_router_lost_dead_letters_total",
+        "Rejected commands that `gateway.dead` did not take: they are in the log alone";
+    FOREIGN_CONSUMERS = gauge "command_router_foreign_consumers" {"queue": OPEN},
+        "Other consumers of a queue that commands come in by: what they get is not routed";
+    ASTRAY = counter "command_router_astray_total", "Commands sent to a shard that is not their guild's";
+}
 
 /// Why a reply was lost.
 #[derive(Clone, Copy, Debug)]
@@ -44,44 +52,6 @@ pub(crate) enum Outcome {
     Expired,
 }
 
-pub(crate) fn describe() {
-    describe_counter!(
-        COMMANDS,
-        "Commands by what became of them: forwarded, answered, refused, expired"
-    );
-    describe_histogram!(
-        ROUTE_SECONDS,
-        Unit::Seconds,
-        "From a command's delivery to the confirm of its shard's queue"
-    );
-    describe_counter!(REFUSALS, "Refused commands by reason");
-    describe_counter!(
-        ASTRAY,
-        "Commands for a shard that is not the one of the guild they are about"
-    );
-    describe_gauge!(ACTIVE, "Whether this router is the active one");
-    describe_gauge!(
-        WAITING,
-        "Commands that wait for the number of shards, or for a shard's queue that refuses them"
-    );
-    describe_counter!(
-        SHARD_QUEUE_REFUSALS,
-        "Times RabbitMQ refused a command for a shard's queue; it is tried again"
-    );
-    describe_counter!(
-        LOST_REPLIES,
-        "Replies that did not reach the sender's queue"
-    );
-    describe_counter!(
-        LOST_DEAD_LETTERS,
-        "Rejected commands that RabbitMQ did not take as dead letters; they are in the log alone"
-    );
-    describe_gauge!(
-        FOREIGN_CONSUMERS,
-        "Other consumers of a queue that commands come in by: what they get is not routed"
-    );
-}
-
 pub(crate) fn finished(outcome: Outcome) {
     let outcome = match outcome {
         Outcome::Forwarded => "forwarded",
@@ -89,33 +59,33 @@ pub(crate) fn finished(outcome: Outcome) {
         Outcome::Refused => "refused",
         Outcome::Expired => "expired",
     };
-    counter!(COMMANDS, "outcome" => outcome).increment(1);
+    COMMANDS.counter_of([outcome]).increment(1);
 }
 
 pub(crate) fn forwarded(took: Duration) {
-    histogram!(ROUTE_SECONDS).record(took.as_secs_f64());
+    ROUTE_SECONDS.histogram().record(took.as_secs_f64());
     finished(Outcome::Forwarded);
 }
 
 pub(crate) fn refused(refusal: &Refusal) {
-    counter!(REFUSALS, "reason" => refusal.label()).increment(1);
+    REFUSALS.counter_of([refusal.label()]).increment(1);
     finished(Outcome::Refused);
 }
 
 pub(crate) fn astray() {
-    counter!(ASTRAY).increment(1);
+    ASTRAY.counter().increment(1);
 }
 
 pub(crate) fn active(active: bool) {
-    gauge!(ACTIVE).set(f64::from(u8::from(active)));
+    ACTIVE.gauge().set(f64::from(u8::from(active)));
 }
 
 pub(crate) fn waiting(commands: usize) {
-    gauge!(WAITING).set(commands as f64);
+    WAITING.gauge().set(commands as f64);
 }
 
 pub(crate) fn shard_queue_refused() {
-    counter!(SHARD_QUEUE_REFUSALS).increment(1);
+    SHARD_QUEUE_REFUSALS.counter().increment(1);
 }
 
 pub(crate) fn reply_lost(lost: LostReply) {
@@ -125,13 +95,15 @@ pub(crate) fn reply_lost(lost: LostReply) {
         LostReply::Unconfirmed => "unconfirmed",
         LostReply::Failed => "failed",
     };
-    counter!(LOST_REPLIES, "reason" => reason).increment(1);
+    LOST_REPLIES.counter_of([reason]).increment(1);
 }
 
 pub(crate) fn dead_letter_lost() {
-    counter!(LOST_DEAD_LETTERS).increment(1);
+    LOST_DEAD_LETTERS.counter().increment(1);
 }
 
 pub(crate) fn foreign_consumers(queue: &str, consumers: u32) {
-    gauge!(FOREIGN_CONSUMERS, "queue" => queue.to_owned()).set(f64::from(consumers));
+    FOREIGN_CONSUMERS
+        .gauge_of([queue.to_owned()])
+        .set(f64::from(consumers));
 }

@@ -22,7 +22,7 @@ mod side_channel;
 use dispatch_service::{health::Condition, start::Surroundings};
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, metrics};
+use crate::config::Config;
 use clock::Clock;
 use readiness::Readiness;
 use shards::Shards;
@@ -42,7 +42,6 @@ impl App {
     /// Puts the router together. Nothing is connected yet.
     #[must_use]
     pub fn build(config: Config, surroundings: Surroundings) -> Self {
-        metrics::describe();
         let clock = Clock::start();
         let redis_connected = surroundings.health.condition("redis");
         Self {

@@ -24,7 +24,7 @@ use crate::{
     },
 };
 pub use pool::Connection;
-pub(crate) use pool::describe;
+pub(crate) use pool::METRICS;
 
 use pool::Pool;
 

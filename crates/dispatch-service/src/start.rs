@@ -20,7 +20,8 @@ use crate::{
     health::Health,
     http,
     logging::{self, Format},
-    metrics, probe,
+    metrics::{self, Metric},
+    probe,
     settings::{
         Reader, address,
         catalogue::{ALL, LOG_FORMAT, PROMETHEUS_HOST, PROMETHEUS_PORT, REFUSAL_WAIT, RUST_LOG},
@@ -44,6 +45,8 @@ pub struct Service {
     pub about: &'static str,
     /// Port of metrics and health if `PROMETHEUS_PORT` is not set.
     pub port: u16,
+    /// What it exports beside [`metrics::shared`].
+    pub metrics: &'static [Metric],
 }
 
 /// What a running service gets from its surroundings.
@@ -78,11 +81,13 @@ where
 {
     let arguments = arguments(service).get_matches();
     let file = arguments.get_one::<PathBuf>("config").cloned();
-    if let Some((_, check)) = arguments.subcommand() {
-        let path = check
-            .get_one::<String>("path")
-            .map_or("/readyz", String::as_str);
-        return health(service, file, path);
+    match arguments.subcommand() {
+        Some(("healthcheck", check)) => {
+            let path = check.get_one::<String>("path");
+            return health(service, file, path.map_or("/readyz", String::as_str));
+        }
+        Some(_) => return print_catalogue(service),
+        None => {}
     }
     let (config, common) = match settings(service, file, read) {
         Ok(settings) => settings,
@@ -149,6 +154,17 @@ fn health(service: Service, file: Option<PathBuf>, path: &str) -> ExitCode {
     }
 }
 
+/// `catalogue`: the settings that it reads and the metrics that it exports, as JSON.
+fn print_catalogue(service: Service) -> ExitCode {
+    let all = serde_json::json!({
+        "settings": ALL,
+        "metrics": service.metrics,
+        "shared_metrics": metrics::shared().collect::<Vec<_>>(),
+    });
+    println!("{all:#}");
+    ExitCode::SUCCESS
+}
+
 async fn supervise<C, F>(
     service: Service,
     config: C,
@@ -161,7 +177,8 @@ where
 {
     // Several TLS users are linked in; the one provider is named so that none has to guess. A second call finds it set.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let recorder = metrics::install().context("cannot install the metrics recorder")?;
+    let recorder =
+        metrics::install(service.metrics).context("cannot install the metrics recorder")?;
     tokio::spawn(metrics::upkeep(recorder.clone()));
     let surroundings = Surroundings {
         stop: CancellationToken::new(),
@@ -305,4 +322,5 @@ fn arguments(service: Service) -> Command {
                         .help("/readyz (the default) or /livez"),
                 ),
         )
+        .subcommand(Command::new("catalogue").about("Prints the settings and the metrics that there are, as JSON"))
 }

@@ -1,5 +1,5 @@
-//! Holds the written lists of settings against the settings that exist: `.env.example` (names, order and defaults), the
-//! table of deploy/README.md (names and defaults) and `docker-compose.yml` (names).
+//! Holds the written lists of settings against the settings that exist: `.env.example` (names, order and defaults) and
+//! `docker-compose.yml` (names).
 
 #![allow(clippy::unwrap_used)]
 
@@ -75,45 +75,6 @@ fn every_setting_of_env_example_is_explained() {
     assert!(
         unexplained.is_empty(),
         ".env.example has settings without a comment above them: {unexplained:?}"
-    );
-}
-
-#[test]
-fn readme_table_has_every_setting_with_its_default() {
-    let readme = read("deploy/README.md");
-    let section = readme
-        .split("\n## Settings\n")
-        .nth(1)
-        .expect("deploy/README.md has a section `## Settings`");
-    let section = section.split("\n## ").next().unwrap();
-    let rows: Vec<(&str, &str)> = section
-        .lines()
-        .filter_map(|line| {
-            let mut cells = line.strip_prefix('|')?.split('|').map(str::trim);
-            let name = cells.next()?.strip_prefix('`')?.strip_suffix('`')?;
-            Some((name, cells.next()?.trim_matches('`')))
-        })
-        .collect();
-    let mut problems = Vec::new();
-    for setting in ALL {
-        match rows.iter().find(|(name, _)| *name == setting.name) {
-            None => problems.push(format!("{} is missing", setting.name)),
-            Some((_, default)) if *default != setting.default => problems.push(format!(
-                "{} is shown with default {default:?}, it is {:?}",
-                setting.name, setting.default
-            )),
-            Some(_) => {}
-        }
-    }
-    for (name, _) in rows {
-        if !ALL.iter().any(|setting| setting.name == name) {
-            problems.push(format!("{name} is no setting"));
-        }
-    }
-    assert!(
-        problems.is_empty(),
-        "the settings table of deploy/README.md is wrong:\n{}",
-        problems.join("\n")
     );
 }
 

@@ -12,7 +12,7 @@ pub mod config;
 #[cfg(feature = "shell")]
 pub mod error;
 #[cfg(feature = "shell")]
-mod metrics;
+pub mod metrics;
 #[cfg(feature = "shell")]
 mod shell;
 
@@ -23,7 +23,7 @@ pub use app::App;
 mod app {
     use dispatch_service::start::Surroundings;
 
-    use crate::{config::Config, error::IngestError, metrics, shell};
+    use crate::{config::Config, error::IngestError, shell};
 
     /// The service, ready to run.
     #[derive(Debug)]
@@ -37,7 +37,6 @@ mod app {
         /// Puts the service together. Nothing is connected yet.
         #[must_use]
         pub fn build(config: Config, surroundings: Surroundings) -> Self {
-            metrics::describe();
             let conditions = shell::Conditions::new(&surroundings.health);
             Self {
                 config,

@@ -11,6 +11,7 @@ fn main() -> ExitCode {
         version: env!("CARGO_PKG_VERSION"),
         about: env!("CARGO_PKG_DESCRIPTION"),
         port: 8005,
+        metrics: gateway_ingest::metrics::ALL,
     };
     start(service, Config::read, async |config, surroundings| {
         let ended = App::build(config, surroundings).run().await;

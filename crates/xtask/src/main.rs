@@ -1,10 +1,11 @@
-//! Developer commands: up, tail, test, chaos, servers, cache.
+//! Developer commands: up, tail, test, chaos, servers, docs, cache.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
 mod build;
 mod cache;
 mod chaos;
+mod docs;
 mod duration;
 mod install;
 mod progress;
@@ -36,6 +37,7 @@ enum Command {
     Test(test::Args),
     Chaos(chaos::Args),
     Servers(servers::Args),
+    Docs(docs::Args),
     #[command(subcommand)]
     Cache(cache::Command),
 }
@@ -61,6 +63,7 @@ fn run(command: Command) -> Result<ExitCode> {
             Command::Test(args) => test::run(args).await,
             Command::Chaos(args) => chaos::run(args).await,
             Command::Servers(args) => servers::run(&args),
+            Command::Docs(args) => docs::run(&args),
             Command::Cache(command) => cache::run(command).await,
         }
     })

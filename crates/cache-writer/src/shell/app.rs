@@ -32,7 +32,6 @@ impl App {
     /// Prepares the service; nothing is connected yet.
     #[must_use]
     pub fn new(config: Config, surroundings: Surroundings) -> Self {
-        metrics::describe();
         let guild_log = config.guild_log.as_ref().map(GuildLog::start);
         let redis_up = surroundings.health.condition("redis");
         Self {

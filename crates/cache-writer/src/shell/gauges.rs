@@ -3,13 +3,12 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use dispatch_service::redis_link::RedisLink;
-use metrics::gauge;
 use redis::{RedisError, cmd};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     core::layout::index::{COUNTS_KEY, counts},
-    metrics::state_gauge,
+    metrics,
 };
 
 /// One small read each.
@@ -41,7 +40,7 @@ async fn update(redis: &RedisLink) -> Result<(), RedisError> {
         now_ms,
     );
     for (family, count) in counts.families {
-        gauge!(state_gauge(family.plural())).set(count as f64);
+        metrics::cached(family, count);
     }
     if !counts.stale.is_empty() {
         cmd("HDEL")

@@ -85,6 +85,18 @@ pub enum Refusal {
 }
 
 impl Refusal {
+    /// All that [`Self::label`] says.
+    pub const LABELS: [&'static str; 8] = [
+        "unreadable",
+        "wrong_type",
+        "missing",
+        "unknown_op",
+        "unknown_shard",
+        "no_snowflake",
+        "opcode",
+        "too_large",
+    ];
+
     /// A short name, for a metric's label.
     #[must_use]
     pub fn label(&self) -> &'static str {

@@ -251,6 +251,13 @@ impl Publisher {
     }
 }
 
+crate::catalogue! {
+    pub(crate) METRICS:
+    SLOW_CONFIRMS = counter "rabbitmq_slow_confirms_total",
+        "Times that something published had waited another 10 s for RabbitMQ's confirm: its disk or processor is short, or an \
+         alarm holds publishers back";
+}
+
 /// Awaits a publication. While it is not confirmed, says so every 10 s, in the log and in `rabbitmq_slow_confirms_total`: nothing
 /// is lost meanwhile, but nothing moves either, and RabbitMQ itself tells a publisher nothing.
 pub async fn told_if_slow<T>(what: &str, publication: impl Future<Output = T>) -> T {
@@ -261,7 +268,7 @@ pub async fn told_if_slow<T>(what: &str, publication: impl Future<Output = T>) -
             return done;
         }
         waited += SLOW;
-        metrics::counter!("rabbitmq_slow_confirms_total").increment(1);
+        SLOW_CONFIRMS.counter().increment(1);
         tracing::warn!(
             waited_s = waited.as_secs(),
             "rabbitmq has not confirmed {what}: its disk is slow, or an alarm (memory, disk space) holds publishers back"

@@ -4,13 +4,14 @@ use std::{io, mem, time::Duration};
 
 use deadpool::managed::{self, Metrics, Object, PoolError, RecycleError, RecycleResult};
 use deadpool_redis::{Runtime, Timeouts};
-use metrics::{counter, gauge};
 use redis::{
     AsyncConnectionConfig, Cmd, ConnectionInfo, Pipeline, RedisError, RedisFuture, RedisResult,
     Value,
     aio::{ConnectionLike, MultiplexedConnection},
     cmd,
 };
+
+use crate::metrics::Metric;
 
 use super::fault::{holds_fault, is_fault, is_replica};
 
@@ -19,23 +20,15 @@ pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long a reply may take. The client's own default, 500 ms, is shorter than a large transaction on a busy server.
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(10);
 
-const IN_USE: &str = "redis_connections_in_use";
-const WAITING: &str = "redis_connections_waiting";
-const TIMEOUTS: &str = "redis_connection_timeouts_total";
-const DROPPED: &str = "redis_connections_dropped_total";
-
-/// Describes the pool's metrics.
-pub(crate) fn describe() {
-    metrics::describe_gauge!(IN_USE, "Connections to Redis that are lent out");
-    metrics::describe_gauge!(WAITING, "Tasks that wait for a connection to Redis");
-    metrics::describe_counter!(
-        TIMEOUTS,
-        "Times that no connection to Redis was had in time: none was free (wait), or the server did not answer (connect, check)"
-    );
-    metrics::describe_counter!(
-        DROPPED,
-        "Connections to Redis that were not used again, because they had failed or lead to a replica"
-    );
+crate::catalogue! {
+    pub(crate) METRICS:
+    IN_USE = gauge "redis_connections_in_use",
+        "Connections to Redis lent out by the pool: one for each partition served, others for moments";
+    WAITING = gauge "redis_connections_waiting", "Tasks that wait for a connection to Redis";
+    TIMEOUTS = counter "redis_connection_timeouts_total" {"type": &["wait", "connect", "check"]},
+        "Times that no connection to Redis was free (`wait`) or that it did not answer (`connect`, `check`)";
+    DROPPED = counter "redis_connections_dropped_total",
+        "Connections to Redis not used again because they had failed or led to a replica";
 }
 
 /// A bounded number of connections, opened when they are needed and lent to one user at a time.
@@ -82,7 +75,7 @@ impl Pool {
         match error {
             PoolError::Backend(error) => error,
             PoolError::Timeout(_) => {
-                counter!(TIMEOUTS, "type" => "wait").increment(1);
+                TIMEOUTS.counter_of(["wait"]).increment(1);
                 let size = self.pool.status().max_size;
                 timed_out(format!(
                     "none of the {size} connections to redis became free"
@@ -189,7 +182,7 @@ impl managed::Manager for Manager {
         };
         let checked = within("check", check).await;
         if checked.is_err() {
-            counter!(DROPPED).increment(1);
+            DROPPED.counter().increment(1);
         }
         checked
     }
@@ -215,7 +208,7 @@ async fn within<T, E: From<RedisError>>(
     match tokio::time::timeout(CONNECT_TIMEOUT, future).await {
         Ok(result) => result,
         Err(_) => {
-            counter!(TIMEOUTS, "type" => step).increment(1);
+            TIMEOUTS.counter_of([step]).increment(1);
             Err(timed_out(format!("no answer within {CONNECT_TIMEOUT:?}")).into())
         }
     }
@@ -226,17 +219,17 @@ fn timed_out(message: String) -> RedisError {
 }
 
 /// Counts in a gauge for as long as it lives.
-struct Counted(&'static str);
+struct Counted(Metric);
 
 impl Counted {
-    fn new(name: &'static str) -> Self {
-        gauge!(name).increment(1.0);
-        Self(name)
+    fn new(metric: Metric) -> Self {
+        metric.gauge().increment(1.0);
+        Self(metric)
     }
 }
 
 impl Drop for Counted {
     fn drop(&mut self) {
-        gauge!(self.0).decrement(1.0);
+        self.0.gauge().decrement(1.0);
     }
 }

@@ -163,6 +163,9 @@ pub enum Deadline {
 }
 
 impl Deadline {
+    /// All labels.
+    pub const LABELS: &'static [&'static str] = &["connect", "hello", "ready", "resumed", "close"];
+
     /// Label of `gateway_deadlines_missed_total`.
     #[must_use]
     pub const fn label(self) -> &'static str {

@@ -23,6 +23,14 @@ impl Status {
         Self::Connected,
     ];
 
+    /// The names of all.
+    pub const NAMES: [&'static str; 4] = [
+        Self::Disconnected.name(),
+        Self::Identifying.name(),
+        Self::Resuming.name(),
+        Self::Connected.name(),
+    ];
+
     /// Name in `gateway_statuses`, on Redis and as a metric's label.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -57,6 +65,18 @@ pub enum ShardEvent {
 }
 
 impl ShardEvent {
+    /// The names of all.
+    pub const NAMES: [&'static str; 8] = [
+        Self::Connecting.name(),
+        Self::Connected.name(),
+        Self::Identifying.name(),
+        Self::Resuming.name(),
+        Self::Ready.name(),
+        Self::Resumed.name(),
+        Self::Disconnected.name(),
+        Self::Reconnecting.name(),
+    ];
+
     /// Label of `gateway_shard_events`.
     #[must_use]
     pub const fn name(self) -> &'static str {

@@ -37,7 +37,7 @@ use crate::{
 use client::{Ending, Received};
 use command::Leaving;
 use connect::Leave;
-use dispatch_service::backoff::Backoff;
+use dispatch_service::{backoff::Backoff, metrics::Counter};
 use futures_util::future::BoxFuture;
 use lapin::{Connection, message::Delivery};
 use outcome::Ticket;
@@ -70,7 +70,7 @@ pub(crate) async fn run(
 struct Task {
     context: Arc<Context>,
     number: u32,
-    events: metrics::Counter,
+    events: Counter,
 
     /// Decides when to connect.
     policy: Policy,

@@ -50,6 +50,28 @@ pub enum Cause {
 }
 
 impl Cause {
+    /// All labels.
+    pub const LABELS: &'static [&'static str] = &[
+        "refused",
+        "dns",
+        "tls",
+        "upgrade",
+        "network",
+        "connect_timeout",
+        "no_hello",
+        "no_ready",
+        "no_resumed",
+        "heartbeat",
+        "cut",
+        "undecodable",
+        "closed",
+        "reconnect",
+        "invalid_session",
+        "unusable_ready",
+        "misread",
+        "command",
+    ];
+
     /// Label of `gateway_reconnects_total`.
     #[must_use]
     pub const fn label(self) -> &'static str {
