@@ -1,4 +1,4 @@
-//! The little HTTP that health checks and metrics need: one GET on the loopback interface.
+//! The little HTTP that health checks, metrics and the simulator's control need: one request on the loopback interface.
 
 use std::net::Ipv4Addr;
 use std::time::Duration;
@@ -23,20 +23,56 @@ pub struct Answer {
 
 /// GETs `path` from 127.0.0.1:`port`.
 ///
-/// HTTP/1.0, so that the answer is neither chunked nor the connection kept.
-///
 /// # Errors
 ///
 /// If there is no answer within five seconds, or it is not HTTP.
 pub async fn fetch(port: u16, path: &str) -> Result<Answer> {
-    tokio::time::timeout(LIMIT, exchange(port, path))
-        .await
-        .with_context(|| format!("no answer from port {port} to GET {path}"))?
+    request("GET", port, path, "").await
 }
 
-async fn exchange(port: u16, path: &str) -> Result<Answer> {
+/// POSTs `body`, JSON, to `path` at 127.0.0.1:`port`.
+///
+/// # Errors
+///
+/// As [`fetch`].
+pub async fn post(port: u16, path: &str, body: &str) -> Result<Answer> {
+    request("POST", port, path, body).await
+}
+
+/// DELETEs `path` at 127.0.0.1:`port`.
+///
+/// # Errors
+///
+/// As [`fetch`].
+pub async fn delete(port: u16, path: &str) -> Result<Answer> {
+    request("DELETE", port, path, "").await
+}
+
+/// The port of a URL on this machine.
+///
+/// # Errors
+///
+/// If it names none.
+pub fn port(url: &str) -> Result<u16> {
+    let port = url.rsplit(':').next().unwrap_or_default();
+    let port = port.trim_end_matches('/').parse();
+    port.with_context(|| format!("no port in {url}"))
+}
+
+async fn request(method: &str, port: u16, path: &str, body: &str) -> Result<Answer> {
+    tokio::time::timeout(LIMIT, exchange(method, port, path, body))
+        .await
+        .with_context(|| format!("no answer from port {port} to {method} {path}"))?
+}
+
+/// HTTP/1.0, so that the answer is neither chunked nor the connection kept.
+async fn exchange(method: &str, port: u16, path: &str, body: &str) -> Result<Answer> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\r\n");
+    let length = body.len();
+    let request = format!(
+        "{method} {path} HTTP/1.0\r\nHost: 127.0.0.1\r\n\
+         Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
     stream.write_all(request.as_bytes()).await?;
     let mut answer = Vec::new();
     stream.take(MAX_ANSWER).read_to_end(&mut answer).await?;

@@ -1,16 +1,21 @@
-//! Developer commands: up, tail, test, chaos, servers, docs, cache.
+//! Developer commands: up and what looks at it (tail, logs, cache, send, dead, sim), test, chaos, servers, docs.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod broker;
 mod build;
 mod cache;
 mod chaos;
+mod dead;
 mod docs;
 mod duration;
 mod install;
+mod logs;
 mod progress;
 mod running;
+mod send;
 mod servers;
+mod sim;
 mod stop;
 mod tail;
 mod terminal;
@@ -34,6 +39,11 @@ struct Cli {
 enum Command {
     Up(up::Args),
     Tail(tail::Args),
+    Logs(logs::Args),
+    Send(send::Args),
+    Dead(dead::Args),
+    #[command(subcommand)]
+    Sim(sim::Command),
     Test(test::Args),
     Chaos(chaos::Args),
     Servers(servers::Args),
@@ -60,6 +70,10 @@ fn run(command: Command) -> Result<ExitCode> {
         match command {
             Command::Up(args) => up::run(args).await,
             Command::Tail(args) => tail::run(args).await,
+            Command::Logs(args) => logs::run(args).await,
+            Command::Send(args) => send::run(args).await,
+            Command::Dead(args) => dead::run(args).await,
+            Command::Sim(command) => sim::run(command).await,
             Command::Test(args) => test::run(args).await,
             Command::Chaos(args) => chaos::run(args).await,
             Command::Servers(args) => servers::run(&args),

@@ -22,6 +22,8 @@ pub(crate) struct Running {
     pub(crate) redis_url: String,
     /// The simulated Discord's REST and control API; none with Discord itself.
     pub(crate) sim_url: Option<String>,
+    /// The folder with the services' logs.
+    pub(crate) logs: PathBuf,
     /// When it was started.
     pub(crate) started: SystemTime,
     /// Settings of the services that say what the cache holds.

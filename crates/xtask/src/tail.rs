@@ -12,10 +12,10 @@ use dispatch_proto::rabbit;
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::FieldTable;
-use lapin::{Connection, ConnectionProperties, Consumer};
+use lapin::{Connection, Consumer};
 
+use crate::broker::Broker;
 use crate::duration;
-use crate::running::Running;
 use crate::stop::Stop;
 use render::Style;
 
@@ -32,16 +32,13 @@ pub(crate) struct Args {
     /// Stop after this time: 30s, 10m, 2h.
     #[arg(long = "for", value_parser = duration::parse)]
     time: Option<Duration>,
-    /// Where RabbitMQ is; left out: that of the running `cargo xtask up`, else RABBIT_URL.
-    #[arg(long)]
-    url: Option<String>,
+    #[command(flatten)]
+    broker: Broker,
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
-    let url = url(args.url.clone())?;
-    let connection = Connection::connect(&url, ConnectionProperties::default());
-    let connection = connection.await.context("can't connect to RabbitMQ")?;
+    let connection = args.broker.connect().await?;
     let events = subscribe(&connection, &args.events).await?;
     let style = if stdout().is_terminal() {
         Style::Colour
@@ -62,14 +59,6 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     // The queue goes with the connection, whether or not the broker answers to this.
     let _ = connection.close(200, "done".into()).await;
     Ok(ExitCode::SUCCESS)
-}
-
-fn url(given: Option<String>) -> Result<String> {
-    if let Some(url) = given {
-        return Ok(url);
-    }
-    let running = Running::find().map(|running| running.rabbit_url);
-    running.or_else(|error| std::env::var("RABBIT_URL").map_err(|_| error))
 }
 
 async fn subscribe(connection: &Connection, events: &[String]) -> Result<Consumer> {

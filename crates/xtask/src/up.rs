@@ -1,11 +1,15 @@
 //! `cargo xtask up`: the whole pipeline with one command.
 
+mod containers;
+mod folder;
+mod given;
 mod layout;
 mod rates;
 mod sample;
 mod screen;
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
@@ -13,8 +17,10 @@ use anyhow::{Result, bail};
 use testbed::install::Missing;
 use tokio::time::MissedTickBehavior;
 
+use crate::logs::Follower;
 use crate::stop::Stop;
 use crate::{build, duration, install};
+use given::Given;
 use layout::Pipeline;
 use sample::Sampler;
 use screen::Screen;
@@ -22,8 +28,9 @@ use screen::Screen;
 /// Starts the whole pipeline and shows it at work, until Ctrl-C.
 ///
 /// Builds the release binaries, starts a private RabbitMQ and Redis, a simulated Discord, and the services; all of it is
-/// gone again afterwards. With BOT_TOKEN set (in the environment or in .env) it runs against Discord itself; with RABBIT_URL
-/// or REDIS_URL set it uses those servers. All settings of the services can be given in the same way.
+/// gone again afterwards. All settings of the services can be given in the environment or in .env. With RABBIT_URL or REDIS_URL in
+/// the environment it uses those servers. With --discord it runs against Discord itself, with the token and the servers that
+/// .env names; without, it leaves them alone.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// Number of shards; against Discord itself the default is SHARDS_TOTAL.
@@ -44,16 +51,39 @@ pub(crate) struct Args {
     /// Lines instead of a picture that is redrawn: for logs and CI.
     #[arg(long)]
     plain: bool,
+    /// What the services log, as it comes, with a line a second as with --plain.
+    #[arg(long)]
+    logs: bool,
+    /// Keeps the logs and the servers' data in this folder, which must be empty or new.
+    #[arg(long, value_name = "DIR")]
+    keep: Option<PathBuf>,
+    /// Connects to Discord itself, with BOT_TOKEN. A bot of this token that runs elsewhere loses its sessions to this one.
+    #[arg(long)]
+    discord: bool,
+    /// Runs RabbitMQ and Redis as containers, for who has a container engine and no servers.
+    #[arg(long)]
+    docker: bool,
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
     crate::running::Running::none()?;
-    let settings = settings();
-    install::ensure(&needed(&settings), args.plain)?;
+    let given = Given::read(args.discord)?;
+    if args.discord && !given.has_token() {
+        bail!("--discord needs BOT_TOKEN, in the environment or in .env");
+    }
+    if !given.ignored.is_empty() {
+        eprintln!(
+            "Without --discord these of .env are left alone: {}",
+            given.ignored.join(", ")
+        );
+    }
+    if !args.docker {
+        install::ensure(&needed(&given.settings), args.plain)?;
+    }
     build::release()?;
     let mut pipeline = tokio::select! {
-        started = Pipeline::start(&args, &settings) => started?,
+        started = Pipeline::start(&args, &given.settings) => started?,
         () = stop.requested() => bail!("stopped while starting"),
     };
     let shown = show(&args, &mut pipeline, &mut stop).await;
@@ -73,7 +103,8 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
 /// Shows the picture until it is time to stop; returns how many events were published.
 async fn show(args: &Args, pipeline: &mut Pipeline, stop: &mut Stop) -> Result<u64> {
     let mut sampler = Sampler::new(pipeline);
-    let mut screen = Screen::new(args.plain);
+    let mut screen = Screen::new(args.plain || args.logs);
+    let mut logs = args.logs.then(|| Follower::new(&pipeline.running.logs, ""));
     let start = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_secs(1));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -83,6 +114,9 @@ async fn show(args: &Args, pipeline: &mut Pipeline, stop: &mut Stop) -> Result<u
             _ = ticks.tick() => {}
             () = stop.requested() => return Ok(before.published()),
         }
+        if let Some(logs) = &mut logs {
+            logs.print_new()?;
+        }
         pipeline.check()?;
         let now = sampler.sample().await;
         let elapsed = start.elapsed();
@@ -90,6 +124,7 @@ async fn show(args: &Args, pipeline: &mut Pipeline, stop: &mut Stop) -> Result<u
             &pipeline.addresses(),
             &rates::Rates::between(&before, &now),
             &now,
+            &pipeline.violations(),
             elapsed,
         );
         before = now;
@@ -97,21 +132,6 @@ async fn show(args: &Args, pipeline: &mut Pipeline, stop: &mut Stop) -> Result<u
             return Ok(before.published());
         }
     }
-}
-
-/// The environment, and what `.env` adds to it.
-fn settings() -> BTreeMap<String, String> {
-    let file = testbed::binaries::workspace().join(".env");
-    let file = dotenvy::from_path_iter(file)
-        .into_iter()
-        .flatten()
-        .filter_map(Result::ok);
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    // The environment wins; set but empty counts as not set, as for the services.
-    file.chain(environment.filter(|(_, value)| !value.is_empty()))
-        .filter(|(_, value)| !value.is_empty())
-        .collect()
 }
 
 fn needed(settings: &BTreeMap<String, String>) -> Vec<Missing> {

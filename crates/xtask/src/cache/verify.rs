@@ -1,6 +1,6 @@
 //! The cache against the simulator's truth.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -15,7 +15,8 @@ use crate::running::Running;
 
 /// Differences that are printed.
 const SHOWN: usize = 50;
-/// While events flow, the cache and the truth can't be read at the same instant: a difference counts if it stays.
+/// While events flow, the cache and the truth can't be read at the same instant: a difference counts if it stays, and is not judged
+/// while the truth changes.
 const SETTLE: Duration = Duration::from_secs(10);
 /// Where something may have expired: how long to wait for new events, which can't have.
 const WATCH: Duration = Duration::from_secs(3);
@@ -42,9 +43,15 @@ pub(super) async fn run() -> Result<ExitCode> {
     let mut seen = Seen::default();
     let settled = wait::until("the cache to settle", SETTLE, async || {
         let look = async {
-            let truth = truth(sim_url).await?;
+            let before = truth(sim_url).await?;
             let cached = read(&mut redis).await?;
-            anyhow::Ok((expectation.hold(truth, &cached), cached))
+            let after = truth(sim_url).await?;
+            let changing = changing(&before, &after);
+            anyhow::Ok(Look {
+                truth: expectation.hold(before, &cached),
+                cached,
+                changing,
+            })
         };
         seen.add(look.await)
     });
@@ -81,17 +88,34 @@ impl Default for Seen {
 }
 
 /// The truth and the cache, as one look found them.
-type Look = (BTreeMap<String, Value>, BTreeMap<String, String>);
+struct Look {
+    truth: BTreeMap<String, Value>,
+    cached: BTreeMap<String, String>,
+    /// Keys whose truth changed while the cache was read.
+    changing: BTreeSet<String>,
+}
+
+fn changing(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> BTreeSet<String> {
+    let keys = before.keys().chain(after.keys());
+    keys.filter(|key| before.get(*key) != after.get(*key))
+        .cloned()
+        .collect()
+}
 
 impl Seen {
     /// Returns whether no difference is left.
     fn add(&mut self, look: Result<Look>) -> bool {
         match (look, &mut self.lasting) {
-            (Ok((truth, cached)), lasting) => {
-                self.keys = truth.len();
-                let mut now = by_key(differences(&truth, &cached));
+            (Ok(look), lasting) => {
+                self.keys = look.truth.len();
+                let mut now = by_key(differences(&look.truth, &look.cached));
                 if let Ok(before) = lasting {
                     now.retain(|key, _| before.contains_key(key));
+                    // A later look tells.
+                    let changing = before
+                        .iter()
+                        .filter(|(key, _)| look.changing.contains(*key));
+                    now.extend(changing.map(|(key, line)| (key.clone(), line.clone())));
                 }
                 let settled = now.is_empty();
                 *lasting = Ok(now);
@@ -108,8 +132,7 @@ impl Seen {
 }
 
 async fn truth(sim_url: &str) -> Result<BTreeMap<String, Value>> {
-    let port = sim_url.rsplit(':').next().context("no port")?;
-    let answer = http::fetch(port.trim_end_matches('/').parse()?, "/sim/truth").await?;
+    let answer = http::fetch(http::port(sim_url)?, "/sim/truth").await?;
     serde_json::from_str(&answer.body).context("the simulator's truth can't be read")
 }
 
@@ -129,16 +152,34 @@ mod tests {
     use super::*;
 
     fn look(truth: &[&str], cached: &[&str]) -> Result<Look> {
-        Ok((
-            truth
-                .iter()
-                .map(|key| ((*key).to_owned(), json!({})))
-                .collect(),
-            cached
-                .iter()
-                .map(|key| ((*key).to_owned(), "{}".to_owned()))
-                .collect(),
-        ))
+        let truth = truth.iter().map(|key| ((*key).to_owned(), json!({})));
+        let cached = cached
+            .iter()
+            .map(|key| ((*key).to_owned(), "{}".to_owned()));
+        Ok(Look {
+            truth: truth.collect(),
+            cached: cached.collect(),
+            changing: BTreeSet::new(),
+        })
+    }
+
+    #[test]
+    fn what_changes_while_it_is_looked_at_is_judged_later() {
+        let mut seen = Seen::default();
+        let changing = |truth: &[&str], cached: &[&str]| {
+            look(truth, cached).map(|look| Look {
+                changing: ["a".to_owned()].into(),
+                ..look
+            })
+        };
+        assert!(!seen.add(look(&["a", "b"], &["b"])));
+        assert!(!seen.add(changing(&["a", "b"], &["a", "b"])));
+        assert!(!seen.add(changing(&["a", "b"], &["b"])));
+        assert!(seen.add(look(&["a", "b"], &["a", "b"])));
+        let before = [("a".to_owned(), json!(1)), ("b".to_owned(), json!(1))].into();
+        let after = [("b".to_owned(), json!(2)), ("c".to_owned(), json!(1))].into();
+        let keys: Vec<_> = super::changing(&before, &after).into_iter().collect();
+        assert_eq!(keys, ["a", "b", "c"]);
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The parts of the running pipeline, started and stopped in order.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +12,8 @@ use testbed::servers::{Persistence, RabbitMq, Redis};
 use testbed::stack::{STOP_LIMIT, settings};
 
 use super::Args;
+use super::containers::{self, Container};
+use super::folder::Folder;
 use crate::progress::Step;
 use crate::running::{Announcement, Running};
 
@@ -32,50 +35,37 @@ pub(super) struct Pipeline {
     pub(super) partitions: u32,
     pub(super) running: Running,
     sim: Option<Sim>,
+    /// Whether the servers are somebody else's: their passwords are not shown.
+    foreign: (bool, bool),
+    _servers: Servers,
+    _folder: Folder,
+}
+
+/// The servers that were started here.
+#[derive(Debug, Default)]
+struct Servers {
     _rabbitmq: Option<RabbitMq>,
     _redis: Option<Redis>,
-    _dir: tempfile::TempDir,
+    _containers: Vec<Container>,
 }
 
 impl Pipeline {
     /// Starts servers, simulated Discord and services, and waits until they are ready.
     pub(super) async fn start(args: &Args, given: &BTreeMap<String, String>) -> Result<Self> {
-        let dir = tempfile::Builder::new().prefix("dispatch-").tempdir()?;
+        let folder = Folder::new(args.keep.as_deref())?;
         let step = Step::begin("Starting RabbitMQ and Redis", args.plain);
-        let (rabbitmq, redis) = tokio::try_join!(
-            async {
-                let private = !given.contains_key("RABBIT_URL");
-                if private {
-                    RabbitMq::start(dir.path()).await.map(Some)
-                } else {
-                    Ok(None)
-                }
-            },
-            async {
-                let private = !given.contains_key("REDIS_URL");
-                let redis = Redis::start(dir.path(), Persistence::None);
-                if private {
-                    redis.await.map(Some)
-                } else {
-                    Ok(None)
-                }
-            }
-        )?;
+        let (servers, rabbit_url, redis_url) = servers(args, given, folder.path()).await?;
         step.done();
-        let url =
-            |private: Option<String>, name: &str| private.or_else(|| given.get(name).cloned());
-        let rabbit_url =
-            url(rabbitmq.as_ref().map(RabbitMq::url), "RABBIT_URL").context("no broker")?;
-        let redis_url = url(redis.as_ref().map(Redis::url), "REDIS_URL").context("no Redis")?;
-        let sim = match given.get("BOT_TOKEN") {
-            None => Some(simulator(args).await?),
-            Some(_) => None,
+        let sim = match args.discord {
+            false => Some(simulator(args).await?),
+            true => None,
         };
         let mut env = environment(args, given, sim.as_ref());
         env.extend(settings::links(&rabbit_url, &redis_url));
 
         let step = Step::begin("Starting the services", args.plain);
-        let start = |service: Service, name: &str| Process::start(service, name, dir.path(), &env);
+        let start =
+            |service: Service, name: &str| Process::start(service, name, folder.path(), &env);
         let writers: Result<Vec<_>> = (0..args.writers)
             .map(|n| start(Service::CacheWriter, &format!("cache-writer-{n}")))
             .collect();
@@ -84,6 +74,7 @@ impl Pipeline {
             rabbit_url,
             redis_url,
             sim_url: sim.as_ref().map(Sim::http_url),
+            logs: folder.path().to_owned(),
             started: SystemTime::now(),
             settings: cache_settings(&env),
         };
@@ -98,9 +89,12 @@ impl Pipeline {
                 .unwrap_or(16),
             running,
             sim,
-            _rabbitmq: rabbitmq,
-            _redis: redis,
-            _dir: dir,
+            foreign: (
+                given.contains_key("RABBIT_URL"),
+                given.contains_key("REDIS_URL"),
+            ),
+            _servers: servers,
+            _folder: folder,
         };
         let limit = if pipeline.sim.is_some() {
             READY_LIMIT
@@ -123,6 +117,11 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+
+    /// What the services did that Discord does not allow, as the simulated one has seen it.
+    pub(super) fn violations(&self) -> Vec<String> {
+        self.sim.as_ref().map(Sim::violations).unwrap_or_default()
     }
 
     /// Stops everything, who produces first; the first failure is told when all of it is down.
@@ -160,11 +159,11 @@ impl Pipeline {
         let mut addresses = vec![
             (
                 "RabbitMQ".to_owned(),
-                masked(&self.running.rabbit_url, self._rabbitmq.is_none()),
+                masked(&self.running.rabbit_url, self.foreign.0),
             ),
             (
                 "Redis".to_owned(),
-                masked(&self.running.redis_url, self._redis.is_none()),
+                masked(&self.running.redis_url, self.foreign.1),
             ),
             ("Discord".to_owned(), discord),
         ];
@@ -194,6 +193,54 @@ impl Pipeline {
             });
         }
     }
+}
+
+/// Starts those that are not given, and returns the URLs of both.
+async fn servers(
+    args: &Args,
+    given: &BTreeMap<String, String>,
+    dir: &Path,
+) -> Result<(Servers, String, String)> {
+    let given = |name: &str| given.get(name).cloned();
+    let mut servers = Servers::default();
+    let rabbitmq = async {
+        match given("RABBIT_URL") {
+            Some(url) => Ok((None, None, url)),
+            None if args.docker => {
+                let (container, url) = containers::rabbitmq().await?;
+                Ok((None, Some(container), url))
+            }
+            None => {
+                let server = RabbitMq::start(dir).await?;
+                let url = server.url();
+                anyhow::Ok((Some(server), None, url))
+            }
+        }
+    };
+    let persistence = match args.keep {
+        Some(_) => Persistence::EveryWrite,
+        None => Persistence::None,
+    };
+    let redis = async {
+        match given("REDIS_URL") {
+            Some(url) => Ok((None, None, url)),
+            None if args.docker => {
+                let (container, url) = containers::redis().await?;
+                Ok((None, Some(container), url))
+            }
+            None => {
+                let server = Redis::start(dir, persistence).await?;
+                let url = server.url();
+                anyhow::Ok((Some(server), None, url))
+            }
+        }
+    };
+    let (rabbitmq, redis) = tokio::try_join!(rabbitmq, redis)?;
+    servers._rabbitmq = rabbitmq.0;
+    servers._redis = redis.0;
+    servers._containers.extend(rabbitmq.1);
+    servers._containers.extend(redis.1);
+    Ok((servers, rabbitmq.2, redis.2))
 }
 
 /// A simulated Discord that keeps the truth for `cargo xtask cache verify`, and not every event, for days of running.

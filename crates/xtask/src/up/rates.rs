@@ -77,6 +77,7 @@ mod tests {
             writers: Metrics::parse(writers),
             shards: Vec::new(),
             lag: None,
+            dead: None,
         };
         let before = sample(
             0,

@@ -39,6 +39,8 @@ pub(super) struct Sample {
     pub(super) shards: Vec<ShardStatus>,
     /// Frames of raw events that wait.
     pub(super) lag: Option<u64>,
+    /// Dead letters that nobody has taken.
+    pub(super) dead: Option<u64>,
 }
 
 impl Sampler {
@@ -64,12 +66,15 @@ impl Sampler {
         }
         let ingest = metrics(self.ingest).await;
         let shards = self.shards().await.unwrap_or_default();
+        let lag = self.depth(&self.queues.clone()).await;
+        let dead = self.depth(&[rabbit::DEAD_QUEUE.to_owned()]).await;
         Sample {
             at: Instant::now(),
             ingest,
             writers,
             shards,
-            lag: self.lag().await,
+            lag,
+            dead,
         }
     }
 
@@ -87,14 +92,15 @@ impl Sampler {
         serde_json::from_str(&statuses.ok()?).ok()
     }
 
-    async fn lag(&mut self) -> Option<u64> {
+    /// Messages in these queues.
+    async fn depth(&mut self, queues: &[String]) -> Option<u64> {
         if self.rabbitmq.is_none() {
             let properties = ConnectionProperties::default();
             self.rabbitmq = Connection::connect(&self.running.rabbit_url, properties)
                 .await
                 .ok();
         }
-        match queue_depths(self.rabbitmq.as_ref()?, &self.queues).await {
+        match queue_depths(self.rabbitmq.as_ref()?, queues).await {
             Ok(depths) => Some(depths.values().map(|depth| u64::from(*depth)).sum()),
             Err(_) => {
                 self.rabbitmq = None;
@@ -113,6 +119,11 @@ impl Sample {
     /// Events published so far.
     pub(super) fn published(&self) -> u64 {
         self.writers.sum("gateway_events").unwrap_or_default() as u64
+    }
+
+    /// Gaps that were told on the exchange so far.
+    pub(super) fn gaps(&self) -> u64 {
+        self.writers.sum("writer_gaps_total").unwrap_or_default() as u64
     }
 
     /// Cached objects by family. Every writer shows all of them, so the largest number counts.

@@ -1,5 +1,6 @@
 //! The live picture: redrawn in place on a terminal, a line a second elsewhere.
 
+use std::collections::VecDeque;
 use std::io::{IsTerminal, Write, stdout};
 use std::time::Duration;
 
@@ -14,12 +15,21 @@ const FAMILIES: usize = 6;
 /// Lines are cut at this many characters, so that none wraps on a usual terminal.
 const WIDTH: usize = 118;
 
+/// Seconds of the past that the rate's line shows.
+const PAST: usize = 60;
+/// A column of the rate's line, from nothing to the most.
+const COLUMNS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
 /// Where the picture is drawn.
 #[derive(Debug)]
 pub(super) struct Screen {
     plain: bool,
     /// Lines of the picture on the screen.
     drawn: usize,
+    /// Events published in each of the last seconds.
+    past: VecDeque<f64>,
+    /// Violations that have been printed.
+    told: usize,
 }
 
 impl Screen {
@@ -27,6 +37,8 @@ impl Screen {
         Self {
             plain: plain || !stdout().is_terminal(),
             drawn: 0,
+            past: VecDeque::with_capacity(PAST),
+            told: 0,
         }
     }
 
@@ -36,9 +48,14 @@ impl Screen {
         addresses: &[(String, String)],
         rates: &Rates,
         now: &Sample,
+        violations: &[String],
         elapsed: Duration,
     ) {
         let mut text = String::new();
+        if self.past.len() == PAST {
+            self.past.pop_front();
+        }
+        self.past.push_back(rates.published);
         if self.plain {
             if self.drawn == 0 {
                 addresses
@@ -46,14 +63,18 @@ impl Screen {
                     .for_each(|(name, at)| text += &format!("{name:<16} {at}\n"));
                 self.drawn = 1;
             }
-            text += &line(rates, now, elapsed);
+            for violation in violations.iter().skip(self.told) {
+                text += &format!("VIOLATION {violation}\n");
+            }
+            self.told = violations.len();
+            text += &line(rates, now, violations.len(), elapsed);
             text.push('\n');
         } else {
             if self.drawn > 0 {
                 // Up, and clear: the next picture may have fewer lines.
                 text += &format!("\x1b[{}A\x1b[J", self.drawn);
             }
-            let lines = picture(addresses, rates, now, elapsed);
+            let lines = picture(addresses, rates, now, violations, &self.past, elapsed);
             self.drawn = lines.len();
             for line in lines {
                 let line: String = line.chars().take(WIDTH).collect();
@@ -67,9 +88,9 @@ impl Screen {
     }
 }
 
-fn line(rates: &Rates, now: &Sample, elapsed: Duration) -> String {
+fn line(rates: &Rates, now: &Sample, violations: usize, elapsed: Duration) -> String {
     format!(
-        "{:>5}  shards {}  in {:.0}/s  out {:.0}/s ({})  lag {}  latency {}  cache {}",
+        "{:>5}  shards {}  in {:.0}/s  out {:.0}/s ({})  lag {}  latency {}  {}  cache {}",
         duration::show(elapsed),
         connected(now),
         rates.received,
@@ -77,6 +98,7 @@ fn line(rates: &Rates, now: &Sample, elapsed: Duration) -> String {
         names(rates),
         lag(now),
         latency(rates),
+        wrong(now, violations),
         cache(now).join(" · "),
     )
 }
@@ -85,6 +107,8 @@ fn picture(
     addresses: &[(String, String)],
     rates: &Rates,
     now: &Sample,
+    violations: &[String],
+    past: &VecDeque<f64>,
     elapsed: Duration,
 ) -> Vec<String> {
     let total = |count: u64| format!("{count} in all");
@@ -107,6 +131,7 @@ fn picture(
             rates.published,
             total(now.published())
         ),
+        format!("{:<16} {}", "", rate_line(past)),
         format!("{:<16} {}", "", names(rates)),
         format!("{:<16} {} frames wait in the raw queues", "lag", lag(now)),
         format!(
@@ -114,7 +139,12 @@ fn picture(
             "latency",
             latency(rates)
         ),
+        format!("{:<16} {}", "wrong", wrong(now, violations.len())),
     ];
+    // The newest says what to look for; all of them are in `cargo xtask sim status`.
+    if let Some(newest) = violations.last() {
+        lines.push(format!("{:<16} {newest}", ""));
+    }
     for (n, families) in cache(now).chunks(FAMILIES).enumerate() {
         let label = if n == 0 { "cache" } else { "" };
         lines.push(format!("{label:<16} {}", families.join(" · ")));
@@ -169,6 +199,23 @@ fn latency(rates: &Rates) -> String {
         .map_or("?".to_owned(), |latency| format!("{latency:.1} ms"))
 }
 
+/// What should be nothing: gaps, dead letters, and violations of Discord's rules.
+fn wrong(now: &Sample, violations: usize) -> String {
+    let dead = now.dead.map_or("?".to_owned(), |dead| dead.to_string());
+    format!(
+        "gaps {}  dead letters {dead}  violations {violations}",
+        now.gaps()
+    )
+}
+
+/// A column for each second, as high as its share of the fastest one.
+fn rate_line(past: &VecDeque<f64>) -> String {
+    let most = past.iter().copied().fold(1.0, f64::max);
+    let highest = (COLUMNS.len() - 1) as f64;
+    let column = |rate: &f64| COLUMNS[(rate / most * highest).round() as usize];
+    past.iter().map(column).collect()
+}
+
 fn cache(now: &Sample) -> Vec<String> {
     let sizes = now.cached().into_iter().filter(|(_, size)| *size > 0);
     sizes
@@ -199,6 +246,7 @@ mod tests {
             writers: Metrics::parse("state_guilds 3\nstate_voices 0\nstate_guilds 2\n"),
             shards: vec![shard(0, "Connected"), shard(1, "Resuming")],
             lag: Some(4),
+            dead: Some(1),
         };
         let rates = Rates {
             received: 10.2,
@@ -207,9 +255,16 @@ mod tests {
             latency_ms: Some(1.25),
         };
         assert_eq!(
-            line(&rates, &now, Duration::from_secs(61)),
-            " 1:01  shards 1/2  in 10/s  out 10/s (TYPING_START 10)  lag 4  latency 1.2 ms  cache guilds 3"
+            line(&rates, &now, 2, Duration::from_secs(61)),
+            " 1:01  shards 1/2  in 10/s  out 10/s (TYPING_START 10)  lag 4  latency 1.2 ms  \
+             gaps 0  dead letters 1  violations 2  cache guilds 3"
         );
         assert_eq!(shards(&now), "0 Connected 12 ms · 1 Resuming 12 ms");
+    }
+
+    #[test]
+    fn the_rate_line_goes_from_nothing_to_the_most() {
+        assert_eq!(rate_line(&[0.0, 50.0, 100.0].into()), "▁▅█");
+        assert_eq!(rate_line(&[0.0].into()), "▁");
     }
 }
