@@ -18,6 +18,11 @@ const PAGE: usize = 1_000;
 ///
 /// If Redis can't be read.
 pub async fn read(redis: &mut MultiplexedConnection) -> Result<BTreeMap<String, String>> {
+    let keys: Vec<String> = keys(redis).await?.into_iter().collect();
+    values(redis, &keys).await
+}
+
+async fn keys(redis: &mut MultiplexedConnection) -> Result<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     let mut cursor = 0_u64;
     loop {
@@ -32,10 +37,20 @@ pub async fn read(redis: &mut MultiplexedConnection) -> Result<BTreeMap<String, 
         keys.extend(page.into_iter().filter(entity));
         cursor = next;
         if cursor == 0 {
-            break;
+            return Ok(keys);
         }
     }
-    let keys: Vec<String> = keys.into_iter().collect();
+}
+
+/// As [`read`], of these keys: those that are there.
+///
+/// # Errors
+///
+/// If Redis can't be read.
+pub async fn values(
+    redis: &mut MultiplexedConnection,
+    keys: &[String],
+) -> Result<BTreeMap<String, String>> {
     let mut entries = BTreeMap::new();
     for page in keys.chunks(PAGE) {
         let values: Vec<Option<String>> = cmd("MGET").arg(page).query_async(redis).await?;
