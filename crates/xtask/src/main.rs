@@ -1,7 +1,8 @@
-//! Developer commands: up and what looks at it (tail, logs, cache, send, dead, sim), test, chaos, servers, docs.
+//! Developer commands: up and what looks at it (tail, logs, cache, send, dead, sim), test, bench, chaos, servers, docs.
 
 #![cfg_attr(test, allow(clippy::unwrap_used))]
 
+mod bench;
 mod broker;
 mod build;
 mod cache;
@@ -45,6 +46,11 @@ enum Command {
     #[command(subcommand)]
     Sim(sim::Command),
     Test(test::Args),
+    Bench(bench::Args),
+    #[command(hide = true)]
+    BenchPublish(bench::PublishArgs),
+    #[command(hide = true)]
+    BenchRelay(bench::RelayArgs),
     Chaos(chaos::Args),
     Servers(servers::Args),
     Docs(docs::Args),
@@ -75,6 +81,9 @@ fn run(command: Command) -> Result<ExitCode> {
             Command::Dead(args) => dead::run(args).await,
             Command::Sim(command) => sim::run(command).await,
             Command::Test(args) => test::run(args).await,
+            Command::Bench(args) => bench::run(args).await,
+            Command::BenchPublish(args) => bench::publish(args).await,
+            Command::BenchRelay(args) => bench::relay(args).await,
             Command::Chaos(args) => chaos::run(args).await,
             Command::Servers(args) => servers::run(&args),
             Command::Docs(args) => docs::run(&args),

@@ -93,6 +93,12 @@ impl RabbitMq {
         format!("amqp://guest:guest@127.0.0.1:{}/{vhost}", self.port)
     }
 
+    /// Process id, while it is started.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.node.as_ref().map(Child::id)
+    }
+
     /// Whether it runs.
     pub fn runs(&mut self) -> bool {
         let node = self.node.as_mut();

@@ -68,6 +68,12 @@ impl Redis {
         self.port
     }
 
+    /// Process id, while it is started.
+    #[must_use]
+    pub fn id(&self) -> Option<u32> {
+        self.server.as_ref().map(Child::id)
+    }
+
     /// Whether it runs.
     pub fn runs(&mut self) -> bool {
         let server = self.server.as_mut();

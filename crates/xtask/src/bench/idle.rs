@@ -1,0 +1,67 @@
+//! Shards that idle.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, bail};
+use testbed::binaries::Service;
+use testbed::process::Process;
+use testbed::servers::{Persistence, Servers};
+use testbed::wait;
+
+use super::Args;
+use super::figures::Row;
+use super::pipeline::{environment, simulator};
+use super::report;
+use super::usage::Watch;
+use crate::progress::Step;
+
+/// Longest time for all shards to be connected.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The whole start, then some time without an event. The CPU time is for each second, not for an event.
+pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
+    let servers = Servers::start(Persistence::None).await?;
+    let sim = simulator(args).await?;
+    let env = environment(args, &servers, &sim);
+    let start = |service: Service| Process::start(service, service.name(), servers.dir(), &env);
+    let writer = start(Service::CacheWriter)?;
+    let step = Step::begin("Starting the shards", false);
+    let begun = Instant::now();
+    let mut ingest = start(Service::GatewayIngest)?;
+    let processes = |ingest: &Process| {
+        let ids = [("ingest", ingest.id()), ("writer", writer.id())];
+        let running = ids
+            .into_iter()
+            .chain([(report::RABBITMQ, servers.rabbitmq.id())]);
+        let running = running.filter_map(|(name, id)| Some((name, id?)));
+        Watch::begin(&running.collect::<Vec<_>>())
+    };
+    let watch = processes(&ingest);
+    let all = args.shards as usize;
+    wait::until("all shards", LIMIT, async || sim.sessions().len() == all).await?;
+    if !sim.quiet(LIMIT).await {
+        bail!("the shards don't read\n{}", ingest.log_tail(20));
+    }
+    let started = Row::new(
+        &format!("{all} shards start"),
+        u64::from(args.shards),
+        begun.elapsed(),
+        watch.end(),
+    );
+    step.done();
+    let step = Step::begin("Idling", false);
+    let watch = processes(&ingest);
+    let seconds = args.seconds();
+    tokio::time::sleep(Duration::from_secs(seconds)).await;
+    let idle = Row::new(
+        &format!("{all} shards idle (CPU: µs a second)"),
+        seconds,
+        Duration::from_secs(seconds),
+        watch.end(),
+    );
+    step.done();
+    if !ingest.runs() || sim.connections() != all {
+        bail!("{} of {all} shards are connected", sim.connections());
+    }
+    Ok(vec![started, idle])
+}
