@@ -5,7 +5,15 @@ use std::{
     time::Duration,
 };
 
-use crate::{protocol::handshake::Rules, world::WorldConfig};
+use base64::{
+    Engine as _,
+    engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD},
+};
+
+use crate::{
+    protocol::handshake::Rules,
+    world::{BOT_ID, WorldConfig},
+};
 
 /// What READY names as `resume_gateway_url`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,6 +61,10 @@ pub struct SimConfig {
     pub send_limit: (u32, Duration),
     /// Sessions that may be started in 24 h (default 1,000); beyond that: 4004.
     pub session_start_limit: u32,
+    /// Whether REST has rate limits as Discord's (default true).
+    pub rest_limits: bool,
+    /// So many answers with 401, 403 or 429 in 10 minutes ban a bot from REST (default 10,000).
+    pub invalid_requests: usize,
     /// How long a disconnected session stays resumable (default 180 s).
     pub session_lifetime: Duration,
     /// Time between two requests for all members of one guild (default 30 s); sooner gets
@@ -85,6 +97,8 @@ impl Default for SimConfig {
             identify_interval: Duration::from_secs(5),
             send_limit: (120, Duration::from_secs(60)),
             session_start_limit: 1_000,
+            rest_limits: true,
+            invalid_requests: 10_000,
             session_lifetime: Duration::from_secs(180),
             member_request_interval: Duration::from_secs(30),
             keep_payloads: true,
@@ -94,9 +108,16 @@ impl Default for SimConfig {
 }
 
 impl SimConfig {
+    /// A token for libraries that read the bot's id out of it, as Discord's tokens hold it: both are accepted.
+    pub fn bot_token(&self) -> String {
+        let id = STANDARD_NO_PAD.encode(BOT_ID.to_string());
+        let secret = URL_SAFE_NO_PAD.encode(&self.token);
+        format!("{id}.GsImUl.{secret}")
+    }
+
     pub(crate) fn rules(&self) -> Rules {
         Rules {
-            token: self.token.clone(),
+            tokens: [self.token.clone(), self.bot_token()],
             disallowed_intents: self.disallowed_intents,
             required_shards: self.required_shards,
         }

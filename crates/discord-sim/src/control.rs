@@ -17,7 +17,7 @@ use axum::{
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tokio_util::sync::CancellationToken;
 
 use crate::{
     dispatcher::SentEvent,
@@ -25,14 +25,14 @@ use crate::{
     generator::Mix,
     load::{self, Load},
     state::{ConnectionMade, RestRequest, Shared, Status},
+    world::Action,
 };
 
 /// Events in one answer of `GET /sim/sent`, unless less is asked for.
 const PAGE: usize = 1_000;
 
 /// The routes.
-pub(crate) fn router(shared: Arc<Shared>, tasks: TaskTracker) -> Router<Arc<Shared>> {
-    let start = move |Json(body): Json<LoadBody>| async move { start_load(shared, &tasks, body) };
+pub(crate) fn router() -> Router<Arc<Shared>> {
     Router::new()
         .route("/sim/status", get(status))
         .route("/sim/truth", get(truth))
@@ -44,7 +44,8 @@ pub(crate) fn router(shared: Arc<Shared>, tasks: TaskTracker) -> Router<Arc<Shar
         .route("/sim/connections", get(connections))
         .route("/sim/requests", get(requests))
         .route("/sim/inject", post(inject))
-        .route("/sim/load", post(start).delete(stop_load))
+        .route("/sim/act", post(act))
+        .route("/sim/load", post(start_load).delete(stop_load))
 }
 
 type Shares = State<Arc<Shared>>;
@@ -174,8 +175,14 @@ async fn connections(State(shared): Shares) -> Json<Vec<Value>> {
 async fn requests(State(shared): Shares) -> Json<Vec<Value>> {
     let requests: Vec<_> = shared.lock().traffic.requests().cloned().collect();
     let body = |request: RestRequest| {
-        let RestRequest { at, route, status } = request;
-        json!({"age_ms": age(at), "route": route, "status": status})
+        let RestRequest {
+            at,
+            route,
+            status,
+            body,
+        } = request;
+        let body = serde_json::from_str::<Value>(&body).unwrap_or(Value::String(body));
+        json!({"age_ms": age(at), "route": route, "status": status, "body": body})
     };
     Json(requests.into_iter().map(body).collect())
 }
@@ -211,6 +218,13 @@ async fn inject(State(shared): Shares, Json(body): Json<InjectBody>) -> Response
     Json(json!({"sessions": sessions})).into_response()
 }
 
+async fn act(State(shared): Shares, Json(action): Json<Action>) -> Response {
+    match shared.lock().dispatcher.act(&action) {
+        Ok(done) => Json(done).into_response(),
+        Err(error) => (StatusCode::BAD_REQUEST, Json(json!({"error": error}))).into_response(),
+    }
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct LoadBody {
@@ -222,7 +236,7 @@ struct LoadBody {
 }
 
 /// Starts a load beside those that run.
-fn start_load(shared: Arc<Shared>, tasks: &TaskTracker, body: LoadBody) -> StatusCode {
+async fn start_load(State(shared): Shares, Json(body): Json<LoadBody>) -> StatusCode {
     let mix = match body.mix {
         None => Mix::realistic(),
         Some(names) => Mix::only(&names.iter().map(String::as_str).collect::<Vec<_>>()),
@@ -234,6 +248,7 @@ fn start_load(shared: Arc<Shared>, tasks: &TaskTracker, body: LoadBody) -> Statu
         mix,
         duration,
     };
+    let tasks = shared.tasks.clone();
     tasks.spawn(async move {
         let made = load::run(&shared, load).await;
         tracing::info!(made, "load ended");

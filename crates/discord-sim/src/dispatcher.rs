@@ -3,6 +3,7 @@
 //! **Invariant:** a change of the world, the sequence of the dispatch that tells of it, and its
 //! place in the log are made in one call on [`Dispatcher`], and the one `Dispatcher` is behind one lock.
 
+mod interactions;
 mod reading;
 mod ready;
 mod session;
@@ -17,7 +18,10 @@ use std::{
 use serde_json::Value;
 use tokio::sync::Notify;
 
+pub use interactions::InteractionCounts;
 pub use shard::SentEvent;
+
+pub(crate) use interactions::{Interaction, Interactions};
 
 pub(crate) use session::{ConnectionId, Link, Sent, Session, SessionKey};
 use shard::{Fate, Keeping, ShardLog};
@@ -26,7 +30,7 @@ use crate::{
     config::SimConfig,
     generator::Mix,
     protocol::handshake::Identify,
-    world::{Dispatch, World},
+    world::{Action, Dispatch, Done, World},
 };
 
 /// Settled entries for each new one, once the log is overdue.
@@ -75,6 +79,7 @@ pub(crate) enum Room {
 #[derive(Debug)]
 pub(crate) struct Dispatcher {
     pub(crate) world: World,
+    pub(crate) interactions: Interactions,
     sessions: BTreeMap<SessionKey, Session>,
     ids: HashMap<Arc<str>, SessionKey>,
     ended: HashMap<SessionKey, Ended>,
@@ -91,6 +96,7 @@ impl Dispatcher {
     pub(crate) fn new(config: &SimConfig) -> Self {
         Self {
             world: World::new(config.world.clone()),
+            interactions: Interactions::default(),
             sessions: BTreeMap::new(),
             ids: HashMap::new(),
             ended: HashMap::new(),
@@ -296,9 +302,26 @@ impl Dispatcher {
         self.dispatch(&dispatch)
     }
 
+    /// Lets a user do something, and tells the sessions of it and of what follows.
+    pub(crate) fn act(&mut self, action: &Action) -> Result<Done, String> {
+        let (told, done) = self.world.act(action)?;
+        for dispatch in told {
+            self.dispatch(&dispatch);
+        }
+        while let Some(dispatch) = self.world.next_planned() {
+            self.dispatch(&dispatch);
+        }
+        Ok(done)
+    }
+
     /// Sends a dispatch to every session whose shard and intents it concerns; returns how many.
     pub(crate) fn dispatch(&mut self, dispatch: &Dispatch) -> usize {
         let d: Arc<str> = dispatch.d.as_str().into();
+        if dispatch.t == "INTERACTION_CREATE"
+            && let Ok(d) = serde_json::from_str(&d)
+        {
+            self.interactions.sent(&d, Instant::now());
+        }
         let mut told = 0;
         for key in self.concerned(dispatch) {
             self.record(key, &dispatch.t, Arc::clone(&d));

@@ -24,7 +24,7 @@ use crate::{
         close::{CloseCode, client_close_ends_session, gateway_close_ends_session},
         handshake, payload,
     },
-    state::{Cut, Order, Shared},
+    state::{ConnectionNumber, Cut, Order, Peer, Shared},
     stream::PeekedStream,
 };
 use reader::Reader;
@@ -96,36 +96,69 @@ impl From<CloseCode> for Ending {
     }
 }
 
-/// Serves one gateway connection until it ends.
-pub(crate) async fn serve(shared: Arc<Shared>, mut stream: PeekedStream, cut: Cut, host: Host) {
-    let (number, refused, answer) = {
-        let mut state = shared.lock();
-        let number = state.traffic.connected(Instant::now(), host);
-        let refused = state.faults.refuses(None);
-        let answer = state.faults.answers.take(Point::Connect, None, host);
-        (number, refused, answer)
+/// Serves a connection whose first request asks for the gateway, until it ends.
+pub(crate) async fn serve(shared: Arc<Shared>, mut stream: PeekedStream) {
+    let Peer { cut, host } = stream.peer().clone();
+    let number = match arrive(&shared, host) {
+        Ok(number) => number,
+        Err(Answer::Http(status)) => return refuse_upgrade(&mut stream, status).await,
+        Err(Answer::End) => return,
+        Err(Answer::Ignore | Answer::Silence) => return forget(&shared, &cut).await,
+        Err(_) => return cut.reset(),
     };
-    match answer {
-        _ if refused => return cut.reset(),
-        None => {}
-        Some(Answer::Http(status)) => return refuse_upgrade(&mut stream, status).await,
-        Some(Answer::End) => return,
-        Some(Answer::Ignore | Answer::Silence) => return forget(&shared, &cut).await,
-        Some(_) => return cut.reset(),
-    }
-    let builder = ServerBuilder::new()
-        .config(
-            Config::default()
-                .frame_size(usize::MAX)
-                .flush_threshold(FLUSH_THRESHOLD),
-        )
-        .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)));
-    let (request, socket) = match timeout(HANDSHAKE, builder.accept(stream)).await {
+    let (request, socket) = match timeout(HANDSHAKE, builder().accept(stream)).await {
         Ok(Ok(accepted)) => accepted,
         Ok(Err(error)) => return tracing::debug!(%error, "handshake failed"),
         Err(_) => return tracing::debug!("handshake timed out"),
     };
     let query = request.uri().query().unwrap_or_default();
+    run(shared, (cut, host), number, socket, query).await;
+}
+
+/// Serves a connection that REST has upgraded, until it ends.
+pub(crate) async fn serve_upgraded(
+    shared: Arc<Shared>,
+    stream: PeekedStream,
+    number: ConnectionNumber,
+    query: &str,
+) {
+    let Peer { cut, host } = stream.peer().clone();
+    let socket = builder().serve(stream);
+    run(shared, (cut, host), number, socket, query).await;
+}
+
+/// Notes that a client asks for the gateway.
+///
+/// # Errors
+///
+/// The fault that it is answered with.
+pub(crate) fn arrive(shared: &Shared, host: Host) -> Result<ConnectionNumber, Answer> {
+    let mut state = shared.lock();
+    let number = state.traffic.connected(Instant::now(), host);
+    if state.faults.refuses(None) {
+        return Err(Answer::Reset);
+    }
+    let answer = state.faults.answers.take(Point::Connect, None, host);
+    answer.map_or(Ok(number), Err)
+}
+
+fn builder() -> ServerBuilder {
+    ServerBuilder::new()
+        .config(
+            Config::default()
+                .frame_size(usize::MAX)
+                .flush_threshold(FLUSH_THRESHOLD),
+        )
+        .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)))
+}
+
+async fn run(
+    shared: Arc<Shared>,
+    (cut, host): (Cut, Host),
+    number: ConnectionNumber,
+    socket: Socket,
+    query: &str,
+) {
     let (orders, received) = mpsc::channel(ORDERS);
     let id = shared
         .lock()
@@ -153,7 +186,7 @@ async fn refuse_upgrade(stream: &mut PeekedStream, status: u16) {
 }
 
 /// Holds a connection open without looking at it, until its session can no longer be resumed.
-async fn forget(shared: &Shared, cut: &Cut) {
+pub(crate) async fn forget(shared: &Shared, cut: &Cut) {
     let gone = timeout(shared.config.session_lifetime, cut.requested());
     let _ = shared.stop.run_until_cancelled(gone).await;
 }

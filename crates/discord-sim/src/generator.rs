@@ -93,13 +93,21 @@ fn kind(name: &str) -> Option<&'static Kind> {
 const PREPARATIONS: usize = 3;
 
 impl World {
+    /// Tells the next of what follows from what was told before.
+    pub(crate) fn next_planned(&mut self) -> Option<Dispatch> {
+        while let Some(planned) = self.agenda.pop_front() {
+            if let Some(dispatch) = self.perform(planned) {
+                return Some(dispatch);
+            }
+        }
+        None
+    }
+
     /// Changes the world and tells of it: one call, one dispatch.
     pub fn step(&mut self, mix: &Mix) -> Dispatch {
         self.clock_ms += self.rng.random_range(1..20);
-        while let Some(planned) = self.agenda.pop_front() {
-            if let Some(dispatch) = self.perform(planned) {
-                return dispatch;
-            }
+        if let Some(dispatch) = self.next_planned() {
+            return dispatch;
         }
         for _ in 0..4 {
             let mut drawn = mix.draw(&mut self.rng);

@@ -45,11 +45,11 @@ pub mod truth;
 pub mod world;
 
 pub use config::{ResumeUrl, SimConfig};
-pub use dispatcher::SentEvent;
+pub use dispatcher::{InteractionCounts, SentEvent};
 pub use faults::{Answer, Fault, Host, Point, RestBody, RestFault, Scope};
 pub use generator::Mix;
 pub use load::Load;
 pub use protocol::snowflake;
 pub use server::Sim;
 pub use state::{Asked, ConnectionMade, Counts, RestRequest, SessionStatus, Status};
-pub use world::WorldConfig;
+pub use world::{Action, Deed, Done, WorldConfig};

@@ -33,6 +33,7 @@ async fn main() -> anyhow::Result<()> {
     let sim = Sim::start(args.config()).await?;
     println!("DISCORD_API_URL={}", sim.http_url());
     println!("DISCORD_GATEWAY_URL={}", sim.gateway_url());
+    println!("DISCORD_TOKEN={}", sim.bot_token());
     println!("control: {}/sim/status", sim.http_url());
 
     if args.rate > 0.0 {

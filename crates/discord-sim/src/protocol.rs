@@ -1,5 +1,6 @@
 //! The gateway's protocol, pure: what a client may say, Discord's limits and close codes, compression, snowflakes.
 
+pub(crate) mod buckets;
 pub(crate) mod close;
 pub(crate) mod compression;
 pub(crate) mod handshake;

@@ -1,8 +1,22 @@
-//! Discord's REST, as far as a bot's start and its log messages need it, under `/api/v10` (any
-//! version), `/api` and bare.
+//! Discord's REST under `/api/v10` and `/api/v9` (any version), `/api` and bare: a table of routes, answered from the world.
+//! Whatever changes the world tells of it on the gateway.
 //!
 //! <https://discord.com/developers/docs/reference>
 
+mod body;
+mod call;
+mod channels;
+mod commands;
+mod guilds;
+mod interactions;
+mod login;
+mod members;
+mod messages;
+mod refusal;
+mod routes;
+mod unlisted;
+mod upgrade;
+mod webhooks;
 mod wrong;
 
 use std::{sync::Arc, time::Instant};
@@ -11,76 +25,82 @@ use axum::{
     Json,
     body::{Bytes, to_bytes},
     extract::{ConnectInfo, Request, State},
-    http::{HeaderMap, Method, StatusCode, header::AUTHORIZATION},
+    http::{
+        HeaderMap, HeaderValue, StatusCode,
+        header::{AUTHORIZATION, CONTENT_TYPE, VIA},
+        request::Parts,
+    },
     response::{IntoResponse, Response},
 };
-use serde_json::{Value, json};
 
-use crate::state::{Cut, RestRequest, Shared};
+use crate::{
+    protocol::buckets::Verdict,
+    state::{Peer, RestRequest, Shared},
+    world::snowflake_of,
+};
+use body::Body;
+use call::{Answer, Call, Reply};
+use refusal::Refusal;
+use routes::{Missing, decoded};
 
-/// Longest request body taken (bytes).
-const MAX_BODY: usize = 8 * 1024 * 1024;
+/// Longest request body taken (bytes): Discord's 10 MiB a file, ten files.
+const MAX_BODY: usize = 101 * 1024 * 1024;
 
-/// Longest message content (characters).
-const MAX_CONTENT: usize = 2_000;
-
-/// Discord's answer to what it refuses: an HTTP status and a JSON body with a code of its own.
-#[derive(Debug)]
-struct Refusal(StatusCode, Value);
-
-impl Refusal {
-    fn new(status: StatusCode, code: u32, message: &str) -> Self {
-        Self(status, json!({"message": message, "code": code}))
-    }
-
-    fn not_found() -> Self {
-        Self::new(StatusCode::NOT_FOUND, 0, "404: Not Found")
-    }
-}
-
-impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        (self.0, Json(self.1)).into_response()
-    }
-}
+/// Longest body that is shown among the requests (bytes).
+const SHOWN: usize = 4 * 1024;
 
 /// Answers any request that is not for the control API.
 pub(crate) async fn handle(
     State(shared): State<Arc<Shared>>,
-    ConnectInfo(cut): ConnectInfo<Cut>,
+    ConnectInfo(peer): ConnectInfo<Peer>,
     request: Request,
 ) -> Response {
+    if upgrade::is_wanted(&request) {
+        return upgrade::answer(shared, peer, request).await;
+    }
     let at = Instant::now();
-    let path = without_version(request.uri().path());
+    let path = without_version(request.uri().path()).to_owned();
     let route = format!("{} {path}", request.method());
-    let fault = shared.lock().faults.rest.take(path);
+    let fault = shared.lock().faults.rest.take(&path);
     let reset = fault.as_ref().is_some_and(|fault| fault.reset);
-    let answer = match fault {
+    let (answer, body) = match fault {
         Some(fault) => wrong::answer(&shared, fault, request).await,
         None => answer(&shared, request).await,
     };
     let status = (!reset).then(|| answer.status().as_u16());
-    shared
-        .lock()
-        .traffic
-        .requested(RestRequest { at, route, status });
+    let mut state = shared.lock();
+    if matches!(status, Some(401 | 403 | 429)) {
+        state.rest_limits.invalid(at);
+    }
+    state.traffic.requested(RestRequest {
+        at,
+        route,
+        status,
+        body,
+    });
+    drop(state);
     if reset {
-        cut.reset();
+        peer.cut.reset();
     }
     answer
 }
 
-async fn answer(shared: &Shared, request: Request) -> Response {
+/// The answer, and the request's body as it is shown.
+async fn answer(shared: &Shared, request: Request) -> (Response, String) {
     let (parts, body) = request.into_parts();
     let Ok(body) = to_bytes(body, MAX_BODY).await else {
         let message = "Request entity too large";
-        return Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, 40_005, message).into_response();
+        let refusal = Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, 40_005, message);
+        return (refusal.into_response(), String::new());
     };
-    let path = without_version(parts.uri.path());
-    match route(shared, &parts.method, path, &parts.headers, &body) {
-        Ok(answer) => Json(answer).into_response(),
-        Err(refusal) => refusal.into_response(),
-    }
+    let mut response = route(shared, &parts, &body);
+    let headers = response.headers_mut();
+    // Without it clients take the answer for one of Cloudflare's.
+    headers
+        .entry(VIA)
+        .or_insert(HeaderValue::from_static("1.1 google"));
+    let shown = &body[..body.len().min(SHOWN)];
+    (response, String::from_utf8_lossy(shown).into_owned())
 }
 
 /// Strips `/api` and `/v<number>` from the front of a path.
@@ -100,36 +120,104 @@ fn without_version(path: &str) -> &str {
     &rest[rest.len() - tail.len() - 1..]
 }
 
-fn route(
-    shared: &Shared,
-    method: &Method,
-    path: &str,
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<Value, Refusal> {
-    let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
-    let expected = match segments[..] {
-        ["channels", _, "messages"] => Method::POST,
-        ["gateway"]
-        | ["gateway", "bot"]
-        | ["users" | "applications", "@me"]
-        | ["oauth2", "applications", "@me"] => Method::GET,
-        _ => return Err(Refusal::not_found()),
+fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Response {
+    let path = without_version(parts.uri.path());
+    let found = match routes::find(&parts.method, path) {
+        Ok(found) => found,
+        Err(missing) => return unrouted(shared, parts, path, missing, body),
     };
-    if *method != expected {
+    let route = found.route;
+    if route.needs_token
+        && let Err(refusal) = authorise(shared, &parts.headers)
+    {
+        return refusal.into_response();
+    }
+    let (now, mut state) = (Instant::now(), shared.lock());
+    let mut headers = HeaderMap::new();
+    if shared.config.rest_limits {
+        // What a bucket is for: a channel, a guild or a webhook, the first of the path.
+        let majors = ["channel", "guild", "webhook", "interaction"];
+        let major = found.params.iter().find(|(name, _)| majors.contains(name));
+        let major = major.map_or("", |(_, id)| id.as_str());
+        let bucket = format!("{} {major}", parts.method);
+        let verdict =
+            state
+                .rest_limits
+                .admit((route.path, &bucket), route.limit, route.is_global, now);
+        match verdict {
+            // Discord tells nothing of the limits of a first answer.
+            Verdict::Pass(_) if route.is_first_answer() => {}
+            Verdict::Pass(bucket) => headers = wrong::bucket_headers(route.path, bucket),
+            refused => return wrong::too_many(route.path, refused),
+        }
+    }
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let answer = Body::read(content_type.unwrap_or_default(), body).and_then(|body| {
+        let mut call = Call {
+            shared,
+            state: &mut state,
+            params: found.params,
+            query: query(parts.uri.query().unwrap_or_default()),
+            body,
+            now,
+        };
+        (route.act)(&mut call)
+    });
+    drop(state);
+    let mut response = respond(answer);
+    response.headers_mut().extend(headers);
+    response
+}
+
+fn query(text: &str) -> Vec<(String, String)> {
+    let pairs = text.split('&').filter_map(|pair| pair.split_once('='));
+    let plain = |text: &str| decoded(&text.replace('+', " "));
+    pairs
+        .map(|(name, value)| (plain(name), plain(value)))
+        .collect()
+}
+
+fn respond(answer: Answer) -> Response {
+    match answer {
+        Ok(Reply::Json(body)) => Json(body).into_response(),
+        Ok(Reply::Created(body)) => (StatusCode::CREATED, Json(body)).into_response(),
+        Ok(Reply::Empty) => StatusCode::NO_CONTENT.into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+/// A request that no route of the table is for.
+fn unrouted(
+    shared: &Shared,
+    parts: &Parts,
+    path: &str,
+    missing: Missing,
+    body: &Bytes,
+) -> Response {
+    let is_known = unlisted::is_discords(path);
+    if missing == Missing::Method && !is_known {
         let status = StatusCode::METHOD_NOT_ALLOWED;
-        return Err(Refusal::new(status, 0, "405: Method Not Allowed"));
+        return Refusal::new(status, 0, "405: Method Not Allowed").into_response();
     }
-    if segments[..] == ["gateway"] {
-        return Ok(json!({"url": shared.gateway_url()}));
+    if !is_known {
+        return Refusal::not_found().into_response();
     }
-    authorise(shared, headers)?;
-    match segments[..] {
-        ["gateway", "bot"] => Ok(gateway_bot(shared)),
-        ["users", "@me"] => Ok(shared.lock().dispatcher.world.bot_user()),
-        ["channels", channel, "messages"] => create_message(shared, channel, body),
-        _ => Ok(shared.lock().dispatcher.world.application()),
+    if let Err(refusal) = authorise(shared, &parts.headers) {
+        return refusal.into_response();
     }
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let body = match Body::read(content_type.unwrap_or_default(), body) {
+        Ok(body) => body.json,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let fresh = shared.lock().dispatcher.world.next_id();
+    respond(Ok(unlisted::answer(&parts.method, path, body, fresh)))
 }
 
 fn authorise(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
@@ -137,7 +225,7 @@ fn authorise(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
         .get(AUTHORIZATION)
         .and_then(|value| value.to_str().ok());
     match token.and_then(|value| value.strip_prefix("Bot ")) {
-        Some(token) if token == shared.config.token => Ok(()),
+        Some(token) if shared.knows(token) => Ok(()),
         _ => Err(Refusal::new(
             StatusCode::UNAUTHORIZED,
             0,
@@ -146,76 +234,9 @@ fn authorise(shared: &Shared, headers: &HeaderMap) -> Result<(), Refusal> {
     }
 }
 
-fn gateway_bot(shared: &Shared) -> Value {
-    let state = shared.lock();
-    let reset = state.starts.reset_after(Instant::now()).as_millis();
-    json!({
-        "url": shared.gateway_url(),
-        "shards": shared.config.recommended_shards,
-        "session_start_limit": {
-            "total": state.starts.total(),
-            "remaining": state.starts.remaining(),
-            "reset_after": u64::try_from(reset).unwrap_or(u64::MAX),
-            "max_concurrency": shared.config.max_concurrency,
-        },
-    })
-}
-
-fn create_message(shared: &Shared, channel: &str, body: &Bytes) -> Result<Value, Refusal> {
-    let bad = StatusCode::BAD_REQUEST;
-    let form = |field: &str, code: &str, message: &str| {
-        let error = json!({"_errors": [{"code": code, "message": message}]});
-        let errors = json!({field: error});
-        Refusal(
-            bad,
-            json!({"message": "Invalid Form Body", "code": 50_035, "errors": errors}),
-        )
-    };
-    let channel: u64 = channel.parse().map_err(|_| {
-        form(
-            "channel_id",
-            "NUMBER_TYPE_COERCE",
-            &format!("Value \"{channel}\" is not snowflake."),
-        )
-    })?;
-    let message: Value = serde_json::from_slice(body)
-        .ok()
-        .filter(Value::is_object)
-        .ok_or_else(|| Refusal::new(bad, 50_109, "The request body contains invalid JSON."))?;
-    let content = &message["content"];
-    if !content.is_null() && !content.is_string() {
-        return Err(form(
-            "content",
-            "STRING_TYPE_CONVERT",
-            "Could not interpret as string.",
-        ));
-    }
-    let content = content.as_str().unwrap_or_default();
-    if content.chars().count() > MAX_CONTENT {
-        let words = "Must be 2000 or fewer in length.";
-        return Err(form("content", "BASE_TYPE_MAX_LENGTH", words));
-    }
-    let has_other = ["embeds", "components", "sticker_ids"].iter().any(|field| {
-        message[field]
-            .as_array()
-            .is_some_and(|list| !list.is_empty())
-    });
-    if content.is_empty() && !has_other && !message["poll"].is_object() {
-        return Err(Refusal::new(bad, 50_006, "Cannot send an empty message"));
-    }
-    let mut state = shared.lock();
-    let (message, dispatch) = state
-        .dispatcher
-        .world
-        .create_message(channel, &message)
-        .ok_or_else(|| Refusal::new(StatusCode::NOT_FOUND, 10_003, "Unknown Channel"))?;
-    state.dispatcher.dispatch(&dispatch);
-    Ok(message)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::without_version;
+    use super::*;
 
     #[test]
     fn any_version_is_stripped() {
@@ -224,5 +245,14 @@ mod tests {
         assert_eq!(without_version("/api/gateway"), "/gateway");
         assert_eq!(without_version("/gateway"), "/gateway");
         assert_eq!(without_version("/api/vx/gateway"), "/vx/gateway");
+    }
+
+    #[test]
+    fn a_query_is_decoded() {
+        assert_eq!(
+            query("a=1&q=b%20c+d"),
+            [("a".into(), "1".into()), ("q".into(), "b c d".into())]
+        );
+        assert!(query("").is_empty());
     }
 }

@@ -11,10 +11,7 @@ use std::{
 
 use serde_json::Value;
 use tokio::{net::TcpListener, time::timeout};
-use tokio_util::{
-    sync::{CancellationToken, DropGuard},
-    task::TaskTracker,
-};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::{
     config::{ResumeUrl, SimConfig},
@@ -23,7 +20,8 @@ use crate::{
     faults::{Fault, RestFault, Scope},
     load::{self, Load},
     rest,
-    state::{ConnectionMade, Counts, Cut, RestRequest, SessionStatus, Shared, Status},
+    state::{ConnectionMade, Counts, Peer, RestRequest, SessionStatus, Shared, Status},
+    world::{Action, Done},
 };
 
 /// How long a shutdown waits for connections to close.
@@ -37,7 +35,6 @@ const RECHECK: Duration = Duration::from_millis(20);
 #[derive(Debug, Clone)]
 pub struct Sim {
     shared: Arc<Shared>,
-    tasks: TaskTracker,
     _stop: Arc<DropGuard>,
 }
 
@@ -57,19 +54,13 @@ impl Sim {
         let resume_address = resume_listener.as_ref().map(TcpListener::local_addr);
         let shared = Shared::new(config, address, resume_address.transpose()?);
         let shared = Arc::new(shared);
-        let tasks = TaskTracker::new();
-        let http = listener::listen(
-            Arc::clone(&shared),
-            listener,
-            resume_listener,
-            tasks.clone(),
-        );
-        let router = control::router(Arc::clone(&shared), tasks.clone())
+        let http = listener::listen(Arc::clone(&shared), listener, resume_listener);
+        let router = control::router()
             .fallback(rest::handle)
             .with_state(Arc::clone(&shared))
-            .into_make_service_with_connect_info::<Cut>();
+            .into_make_service_with_connect_info::<Peer>();
         let stop = shared.stop.clone();
-        tasks.spawn(async move {
+        shared.tasks.spawn(async move {
             let served = axum::serve(http, router).with_graceful_shutdown(stop.cancelled_owned());
             if let Err(error) = served.await {
                 tracing::error!(%error, "http server failed");
@@ -78,7 +69,6 @@ impl Sim {
         let stop = Arc::new(shared.stop.clone().drop_guard());
         Ok(Self {
             shared,
-            tasks,
             _stop: stop,
         })
     }
@@ -91,6 +81,11 @@ impl Sim {
     /// `ws://HOST:PORT`, for `DISCORD_GATEWAY_URL`; also what `/gateway/bot` says.
     pub fn gateway_url(&self) -> String {
         self.shared.gateway_url()
+    }
+
+    /// The bot's token in Discord's form, with the bot's id in it: [`SimConfig::bot_token`].
+    pub fn bot_token(&self) -> String {
+        self.shared.config.bot_token()
     }
 
     /// Runs a load to its end; returns how many dispatches it made.
@@ -111,6 +106,15 @@ impl Sim {
     /// world does not change. Returns how many sessions there were.
     pub fn inject(&self, shard: u32, t: &str, d: &str) -> usize {
         self.shared.lock().dispatcher.inject(shard, t, d)
+    }
+
+    /// Lets a user do something, and tells the sessions of it.
+    ///
+    /// # Errors
+    ///
+    /// Why it can't be done.
+    pub fn act(&self, action: &Action) -> Result<Done, String> {
+        self.shared.lock().dispatcher.act(action)
     }
 
     /// Sends any text as a whole message to the sessions of a shard. With `$SEQ` in it, that is
@@ -246,8 +250,8 @@ impl Sim {
     /// Closes the port and all connections (1001) and waits for them, 3 s at most.
     pub async fn shutdown(&self) {
         self.shared.stop.cancel();
-        self.tasks.close();
-        if timeout(SHUTDOWN, self.tasks.wait()).await.is_err() {
+        self.shared.tasks.close();
+        if timeout(SHUTDOWN, self.shared.tasks.wait()).await.is_err() {
             tracing::warn!("connections still open at shutdown");
         }
     }

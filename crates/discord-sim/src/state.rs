@@ -11,23 +11,34 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::{Notify, mpsc};
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     config::{ResumeUrl, SimConfig},
     dispatcher::{ConnectionId, Dispatcher, SessionKey},
-    faults::{Answer, Fault, LastingFaults, RestFault, Scope},
-    protocol::limits::{IdentifyBuckets, MemberRequests, SessionStarts},
+    faults::{Answer, Fault, Host, LastingFaults, RestFault, Scope},
+    protocol::{
+        buckets::{Limit, RestLimits},
+        limits::{IdentifyBuckets, MemberRequests, SessionStarts},
+    },
 };
 
 pub use status::{SessionStatus, Status};
 pub use traffic::{Asked, ConnectionMade, RestRequest};
 
-use traffic::{ConnectionNumber, Traffic};
+pub(crate) use traffic::ConnectionNumber;
+
+use traffic::Traffic;
+
+/// Requests that a bot may make over all routes.
+const GLOBAL_LIMIT: Limit = Limit {
+    requests: 50,
+    window: Duration::from_secs(1),
+};
 
 /// Violations kept; further ones are only counted.
 const VIOLATIONS_KEPT: usize = 10_000;
@@ -41,6 +52,8 @@ pub(crate) struct Shared {
     pub(crate) resume_address: Option<SocketAddr>,
     /// Notified whenever a reader advances or sessions come and go.
     pub(crate) progress: Notify,
+    /// What runs beside the handlers.
+    pub(crate) tasks: TaskTracker,
     /// Cancelled at shutdown.
     pub(crate) stop: CancellationToken,
     state: Mutex<State>,
@@ -54,6 +67,7 @@ pub(crate) struct State {
     pub(crate) buckets: IdentifyBuckets,
     pub(crate) starts: SessionStarts,
     pub(crate) members: MemberRequests,
+    pub(crate) rest_limits: RestLimits,
     pub(crate) connections: BTreeMap<ConnectionId, Connection>,
     pub(crate) counts: Counts,
     pub(crate) traffic: Traffic,
@@ -115,6 +129,13 @@ pub(crate) enum Order {
     Close { code: u16, reason: String },
 }
 
+/// Where a connection of HTTP comes from, and the handle by which it can be cut.
+#[derive(Debug, Clone)]
+pub(crate) struct Peer {
+    pub(crate) cut: Cut,
+    pub(crate) host: Host,
+}
+
 /// Ends a connection without a close frame, whatever it is doing.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Cut {
@@ -163,6 +184,7 @@ impl Shared {
             buckets: IdentifyBuckets::new(config.max_concurrency, config.identify_interval),
             starts: SessionStarts::new(config.session_start_limit, Instant::now()),
             members: MemberRequests::default(),
+            rest_limits: RestLimits::new(GLOBAL_LIMIT, config.invalid_requests),
             connections: BTreeMap::new(),
             counts: Counts::default(),
             traffic: Traffic::default(),
@@ -175,6 +197,7 @@ impl Shared {
             address,
             resume_address,
             progress: Notify::new(),
+            tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
             state: Mutex::new(state),
         }
@@ -184,6 +207,11 @@ impl Shared {
     /// fail by that panic; poisoning would only hide it.
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a token is the bot's.
+    pub(crate) fn knows(&self, token: &str) -> bool {
+        token == self.config.token || token == self.config.bot_token()
     }
 
     pub(crate) fn http_url(&self) -> String {

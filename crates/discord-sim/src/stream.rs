@@ -11,7 +11,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use crate::state::Cut;
+use crate::state::Peer;
 
 /// More than this before the blank line is no request of ours.
 const MAX_HEAD: usize = 16 * 1024;
@@ -30,7 +30,7 @@ pub(crate) enum Arrival {
 /// # Errors
 ///
 /// If the client goes or its head is too long.
-pub(crate) async fn inspect(mut tcp: TcpStream, cut: Cut) -> io::Result<Arrival> {
+pub(crate) async fn inspect(mut tcp: TcpStream, peer: Peer) -> io::Result<Arrival> {
     let mut head = Vec::with_capacity(1024);
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if head.len() > MAX_HEAD {
@@ -48,7 +48,7 @@ pub(crate) async fn inspect(mut tcp: TcpStream, cut: Cut) -> io::Result<Arrival>
         tcp,
         head,
         position: 0,
-        cut,
+        peer,
     };
     Ok(if is_gateway {
         Arrival::Gateway(stream)
@@ -74,7 +74,7 @@ pub(crate) struct PeekedStream {
     tcp: TcpStream,
     head: Vec<u8>,
     position: usize,
-    cut: Cut,
+    peer: Peer,
 }
 
 impl PeekedStream {
@@ -84,15 +84,22 @@ impl PeekedStream {
         self.head = Vec::new();
     }
 
-    /// The handle by which the connection can be cut.
-    pub(crate) fn cut(&self) -> &Cut {
-        &self.cut
+    /// Where it comes from.
+    pub(crate) fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// Gives back what was read too far.
+    pub(crate) fn unread(&mut self, bytes: &[u8]) {
+        let rest = self.head.split_off(self.position.min(self.head.len()));
+        self.head = [bytes, &rest].concat();
+        self.position = 0;
     }
 }
 
 impl Drop for PeekedStream {
     fn drop(&mut self) {
-        if self.cut.is_reset() {
+        if self.peer.cut.is_reset() {
             // Fails only on a socket that is gone already.
             let _ = self.tcp.set_zero_linger();
         }
@@ -126,7 +133,7 @@ impl AsyncWrite for PeekedStream {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        if self.cut.is_reset() {
+        if self.peer.cut.is_reset() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.tcp).poll_write(cx, bytes)
@@ -145,7 +152,7 @@ impl AsyncWrite for PeekedStream {
         cx: &mut Context<'_>,
         slices: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if self.cut.is_reset() {
+        if self.peer.cut.is_reset() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
         Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)

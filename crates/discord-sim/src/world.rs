@@ -13,30 +13,38 @@ use serde_json::{Value, json};
 
 use crate::protocol::snowflake::{shard_of, snowflake};
 
+mod actions;
 mod build;
 mod channel;
 mod commands;
+mod documents;
 mod guild;
 pub mod intents;
 mod member;
 mod message;
 mod objects;
+mod overlay;
 mod planned;
 mod roster;
 mod user;
 mod words;
+mod writing;
 
-pub(crate) use build::{some_presence, some_roles};
+pub use actions::{Action, Deed, Done};
+pub(crate) use build::{BOT_ID, some_presence, some_roles};
 pub(crate) use channel::{ANNOUNCEMENT, Channel, STAGE, TEXT, Thread, VOICE, extend};
-pub(crate) use commands::{voice_server, with_guild};
+pub(crate) use commands::{snowflake_of, voice_server, with_guild};
+pub(crate) use documents::{Documents, Family};
 pub(crate) use guild::{Guild, View, status};
 pub(crate) use member::{Member, MemberObject, Presence, PresenceUser, Status, Voice};
-pub(crate) use message::{Message, REMEMBERED, Reaction, preview};
+pub(crate) use message::{EPHEMERAL, LOADING, Message, Reaction, Written, preview, remember};
 pub(crate) use objects::{Emoji, Role, Scheduled, Sound, Stage, Sticker};
+pub(crate) use overlay::{Fields, Overlay};
 pub(crate) use planned::Planned;
 pub(crate) use roster::Roster;
 pub(crate) use user::{Id, User, id};
 pub(crate) use words::{image, name, scramble, sentence};
+pub(crate) use writing::Place;
 
 /// World time at the beginning: 2026-11-20 08:00 UTC, in Unix milliseconds.
 const DAWN_MS: u64 = 1_795_161_600_000;
@@ -121,6 +129,8 @@ pub struct World {
     pub(crate) subscriptions: Vec<u64>,
     /// What must be told next, because of what has been told.
     pub(crate) agenda: VecDeque<Planned>,
+    /// What exists only because a client made it.
+    pub(crate) documents: Documents,
 }
 
 /// A direct message channel with the bot.
@@ -148,6 +158,7 @@ impl World {
             entitlements: Vec::new(),
             subscriptions: Vec::new(),
             agenda: VecDeque::new(),
+            documents: Documents::default(),
         };
         world.populate();
         world
@@ -243,6 +254,9 @@ impl World {
     /// A new id at the present world time.
     pub(crate) fn next_id(&mut self) -> u64 {
         self.issued = (self.issued + 1) & 0xFFF;
+        if self.issued == 0 {
+            self.clock_ms += 1;
+        }
         snowflake(self.clock_ms, self.issued)
     }
 }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::take_any;
 use crate::{
     snowflake::timestamp,
-    world::{Dispatch, World, id, scramble},
+    world::{Dispatch, World, id},
 };
 
 /// Entitlements or subscriptions that the world remembers.
@@ -19,7 +19,7 @@ impl World {
         }
         let at = self.pick_guild()?;
         let (channel, kind) = self.pick_place(at)?;
-        let mut d = self.interaction();
+        let mut d = self.typed();
         let guild = self.guilds.get(at)?;
         let user = guild.members.pick(&mut self.rng)?;
         let member = guild.members.get(user)?;
@@ -37,7 +37,7 @@ impl World {
     }
 
     fn dm_interaction(&mut self) -> Option<Dispatch> {
-        let mut d = self.interaction();
+        let mut d = self.typed();
         let dm = self.dms.first()?;
         let user = &self.users[dm.user as usize];
         d["user"] = json!(user.json());
@@ -48,21 +48,10 @@ impl World {
         Some(self.tell(None, "INTERACTION_CREATE", 0, d))
     }
 
-    fn interaction(&mut self) -> Value {
+    fn typed(&mut self) -> Value {
         let interaction = self.next_id();
-        json!({
-            "version": 1,
-            "type": 2,
-            "token": format!("aW50ZXJhY3Rpb246{:x}", scramble(interaction)),
-            "locale": "fr",
-            "id": id(interaction),
-            "entitlements": [],
-            "entitlement_sku_ids": [],
-            "data": {"type": 1, "name": "ping", "id": id(self.users[0].id + 1)},
-            "attachment_size_limit": 10_485_760,
-            "application_id": id(self.users[0].id),
-            "app_permissions": "562949953601536",
-        })
+        let data = json!({"type": 1, "name": "ping", "id": id(self.users[0].id + 1)});
+        self.interaction_head(interaction, 2, data)
     }
 
     pub(super) fn application_command_permissions_update(&mut self) -> Option<Dispatch> {

@@ -16,7 +16,10 @@ impl World {
             style,
             any,
             fresh,
-            |id| Emoji { id, revision: 0 },
+            |id| Emoji {
+                id,
+                ..Emoji::default()
+            },
             |emoji| {
                 emoji.revision += 1;
             },
@@ -41,7 +44,10 @@ impl World {
             style,
             any,
             fresh,
-            |id| Sticker { id, revision: 0 },
+            |id| Sticker {
+                id,
+                ..Sticker::default()
+            },
             |sticker| {
                 sticker.revision += 1;
             },
@@ -64,7 +70,7 @@ impl World {
         let (at, sound_id) = (self.pick_guild()?, self.next_id());
         let sound = Sound {
             id: sound_id,
-            revision: 0,
+            ..Sound::default()
         };
         let d = sound.json(at);
         self.guilds.get_mut(at)?.sounds.insert(sound_id, sound);

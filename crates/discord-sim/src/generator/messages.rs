@@ -4,11 +4,10 @@ use rand::Rng;
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use super::push_bounded;
 use crate::{
     snowflake::snowflake,
     world::{
-        Dispatch, Id, MemberObject, Message, REMEMBERED, World, id, intents, preview, with_guild,
+        Dispatch, Id, MemberObject, Message, World, id, intents, preview, remember, with_guild,
     },
 };
 
@@ -226,7 +225,7 @@ impl World {
             ..Message::default()
         };
         let d = message.json(&self.users[dm.user as usize]);
-        push_bounded(&mut self.dm_messages, message, REMEMBERED);
+        remember(&mut self.dm_messages, message);
         Some(self.tell(None, "MESSAGE_CREATE", intents::DIRECT_MESSAGES, d))
     }
 

@@ -26,6 +26,7 @@ impl World {
             None => reactions.push(Reaction {
                 emoji: emoji.clone(),
                 count: 1,
+                me: false,
             }),
         }
         d["user_id"] = id(user);

@@ -109,7 +109,7 @@ impl World {
         let stage = Stage {
             id: stage_id,
             channel,
-            revision: 0,
+            ..Stage::default()
         };
         let d = stage.json(at);
         guild.stages.insert(stage_id, stage);

@@ -19,8 +19,8 @@ const KNOWN_INTENTS: u64 = 0x1_ffff | (0b11 << 20) | (0b11 << 24);
 /// What the gateway's rules depend on.
 #[derive(Debug, Clone)]
 pub(crate) struct Rules {
-    /// The bot's token, without `Bot `.
-    pub(crate) token: String,
+    /// The bot's tokens, without `Bot `.
+    pub(crate) tokens: [String; 2],
     /// Privileged intents that the application was not granted.
     pub(crate) disallowed_intents: u64,
     /// Fewer shards than this are refused.
@@ -30,7 +30,8 @@ pub(crate) struct Rules {
 impl Rules {
     /// Whether a token is the bot's; Discord takes it with and without `Bot ` in front.
     pub(crate) fn knows(&self, token: &str) -> bool {
-        token.strip_prefix("Bot ").unwrap_or(token) == self.token
+        let token = token.strip_prefix("Bot ").unwrap_or(token);
+        self.tokens.iter().any(|known| known == token)
     }
 }
 
@@ -166,7 +167,7 @@ mod tests {
 
     fn rules() -> Rules {
         Rules {
-            token: "t".to_owned(),
+            tokens: ["t".to_owned(), "long.t".to_owned()],
             disallowed_intents: 1 << 15,
             required_shards: 2,
         }

@@ -5,8 +5,8 @@ pub const EPOCH_MS: u64 = 1_420_070_400_000;
 
 /// The snowflake of an instant (Unix milliseconds); `increment` tells apart ids of one millisecond
 /// (its lowest 12 bits count).
-pub fn snowflake(unix_ms: u64, increment: u16) -> u64 {
-    (unix_ms.saturating_sub(EPOCH_MS) << 22) | (1 << 17) | u64::from(increment & 0xFFF)
+pub const fn snowflake(unix_ms: u64, increment: u16) -> u64 {
+    (unix_ms.saturating_sub(EPOCH_MS) << 22) | (1 << 17) | (increment & 0xFFF) as u64
 }
 
 /// The shard that a guild's events go to, by Discord's formula. `total` 0 counts as 1.

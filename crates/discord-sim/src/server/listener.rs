@@ -7,12 +7,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
-use tokio_util::task::TaskTracker;
 
 use crate::{
     faults::Host,
     gateway,
-    state::{Cut, Shared},
+    state::{Cut, Peer, Shared},
     stream::{Arrival, PeekedStream, inspect},
 };
 
@@ -29,13 +28,12 @@ pub(super) struct HttpListener {
     address: SocketAddr,
 }
 
-/// Starts accepting; gateway connections are served by tasks of `tasks`, HTTP ones come out of the
+/// Starts accepting; gateway connections are served by tasks of their own, HTTP ones come out of the
 /// listener returned.
 pub(super) fn listen(
     shared: Arc<Shared>,
     listener: TcpListener,
     resume_listener: Option<TcpListener>,
-    tasks: TaskTracker,
 ) -> HttpListener {
     let (http, arrivals) = mpsc::channel(HTTP_BACKLOG);
     let address = shared.address;
@@ -45,13 +43,8 @@ pub(super) fn listen(
     ];
     for (listener, host) in listeners {
         let Some(listener) = listener else { continue };
-        let accepting = accept(
-            Arc::clone(&shared),
-            (listener, host),
-            tasks.clone(),
-            http.clone(),
-        );
-        tasks.spawn(accepting);
+        let accepting = accept(Arc::clone(&shared), (listener, host), http.clone());
+        shared.tasks.spawn(accepting);
     }
     HttpListener { arrivals, address }
 }
@@ -59,7 +52,6 @@ pub(super) fn listen(
 async fn accept(
     shared: Arc<Shared>,
     (listener, host): (TcpListener, Host),
-    tasks: TaskTracker,
     http: mpsc::Sender<PeekedStream>,
 ) {
     let stop = shared.stop.clone();
@@ -71,17 +63,16 @@ async fn accept(
         match accepted {
             Ok((tcp, _)) => {
                 let (shared, http) = (Arc::clone(&shared), http.clone());
+                let tasks = shared.tasks.clone();
                 tasks.spawn(async move {
                     let stop = shared.stop.clone();
                     // A gateway connection sees the stop itself and closes properly.
-                    let Some(arrival) = stop.run_until_cancelled(arrive(tcp)).await else {
+                    let Some(arrival) = stop.run_until_cancelled(arrive(tcp, host)).await else {
                         return;
                     };
                     match arrival {
-                        Ok((Arrival::Gateway(stream), cut)) => {
-                            gateway::serve(shared, stream, cut, host).await;
-                        }
-                        Ok((Arrival::Http(stream), _)) => {
+                        Ok(Arrival::Gateway(stream)) => gateway::serve(shared, stream).await,
+                        Ok(Arrival::Http(stream)) => {
                             // The receiver is gone at shutdown only.
                             let _ = http.send(stream).await;
                         }
@@ -98,20 +89,17 @@ async fn accept(
     }
 }
 
-async fn arrive(tcp: TcpStream) -> io::Result<(Arrival, Cut)> {
+async fn arrive(tcp: TcpStream, host: Host) -> io::Result<Arrival> {
     tcp.set_nodelay(true)?;
     let cut = Cut::default();
-    let arrival = tokio::time::timeout(HEAD_TIMEOUT, inspect(tcp, cut.clone())).await;
-    Ok((
-        arrival.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))??,
-        cut,
-    ))
+    let arrival = tokio::time::timeout(HEAD_TIMEOUT, inspect(tcp, Peer { cut, host })).await;
+    arrival.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 
 /// A handler that wants to cut its connection finds the handle here.
-impl Connected<IncomingStream<'_, HttpListener>> for Cut {
+impl Connected<IncomingStream<'_, HttpListener>> for Peer {
     fn connect_info(stream: IncomingStream<'_, HttpListener>) -> Self {
-        stream.io().cut().clone()
+        stream.io().peer().clone()
     }
 }
 

@@ -1,10 +1,11 @@
 //! The overview of a running simulator.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Instant};
 
 use serde::Serialize;
 
 use super::{Counts, Shared};
+use crate::dispatcher::InteractionCounts;
 
 /// What a simulator is doing.
 #[derive(Debug, Clone, Serialize)]
@@ -15,6 +16,8 @@ pub struct Status {
     pub gateway_url: String,
     /// What has happened so far.
     pub counts: Counts,
+    /// What has become of the interactions.
+    pub interactions: InteractionCounts,
     /// Gateway connections that clients made, served or not.
     pub connections_made: u64,
     /// REST requests by method and path.
@@ -55,7 +58,8 @@ const VIOLATIONS_SHOWN: usize = 20;
 
 impl Status {
     pub(crate) fn of(shared: &Shared) -> Self {
-        let state = shared.lock();
+        let mut state = shared.lock();
+        let interactions = state.dispatcher.interactions.counts(Instant::now());
         let sessions = state.dispatcher.sessions().map(|session| SessionStatus {
             id: session.id.to_string(),
             shard: session.shard,
@@ -69,6 +73,7 @@ impl Status {
             http_url: shared.http_url(),
             gateway_url: shared.gateway_url(),
             counts: state.counts,
+            interactions,
             connections_made: state.traffic.connections_made(),
             rest_requests: state.traffic.routes().clone(),
             open_connections: state.connections.len(),

@@ -45,6 +45,8 @@ pub struct RestRequest {
     pub route: String,
     /// The status of the answer; `None` = the connection was reset instead.
     pub status: Option<u16>,
+    /// Its body, the first 4 KiB.
+    pub body: String,
 }
 
 /// See the module's documentation.
@@ -155,6 +157,7 @@ mod tests {
                 at: Instant::now(),
                 route: format!("GET /{n}"),
                 status: Some(404),
+                body: String::new(),
             };
             traffic.requested(request.clone());
             traffic.requested(request);

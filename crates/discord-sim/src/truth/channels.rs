@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{has, in_guild, last_id, may_be_list},
+    entries::{has, in_guild, is_archived, is_thread, last_id, may_be_list},
     id, id_of,
 };
 
@@ -203,20 +203,6 @@ impl Truth {
             }
         }
     }
-}
-
-/// Discord's types 10, 11 and 12.
-fn is_thread(channel: &Fields) -> bool {
-    channel
-        .get("type")
-        .and_then(Value::as_u64)
-        .is_some_and(|kind| (10..=12).contains(&kind))
-}
-
-/// Discord lists it no more.
-pub(super) fn is_archived(thread: &Fields) -> bool {
-    let metadata = thread.get("thread_metadata");
-    metadata.is_some_and(|metadata| metadata.get("archived") == Some(&Value::Bool(true)))
 }
 
 fn is_obfuscated(channel: &Fields) -> bool {

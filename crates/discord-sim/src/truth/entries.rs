@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{Fields, Truth, channels::is_archived};
+use super::{Fields, Truth};
 
 /// An id: a string or number of digits only.
 pub(super) fn id(value: &Value) -> Option<u64> {
@@ -136,4 +136,18 @@ pub(super) fn is_offline(presence: &Fields) -> bool {
 /// The last id of a key.
 pub(super) fn last_id(key: &str) -> Option<u64> {
     key.rsplit(':').next()?.parse().ok()
+}
+
+/// Discord's types 10, 11 and 12.
+pub(super) fn is_thread(channel: &Fields) -> bool {
+    channel
+        .get("type")
+        .and_then(Value::as_u64)
+        .is_some_and(|kind| (10..=12).contains(&kind))
+}
+
+/// Discord lists it no more.
+pub(super) fn is_archived(thread: &Fields) -> bool {
+    let metadata = thread.get("thread_metadata");
+    metadata.is_some_and(|metadata| metadata.get("archived") == Some(&Value::Bool(true)))
 }

@@ -6,8 +6,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    channels::is_archived,
-    entries::{id, id_of, in_guild, last_id, may_be_list},
+    entries::{id, id_of, in_guild, is_archived, last_id, may_be_list},
 };
 
 /// What GUILD_CREATE lists: the field, the family of keys, and where an element's id is.

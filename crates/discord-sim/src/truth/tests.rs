@@ -7,7 +7,7 @@ use serde_json::json;
 use super::*;
 use crate::{
     generator::Mix,
-    world::{Dispatch, World, WorldConfig, intents},
+    world::{Dispatch, World, WorldConfig, Written, intents},
 };
 
 mod bent;
@@ -61,11 +61,15 @@ fn asked(world: &mut World, step: usize) -> Vec<Dispatch> {
             .request_soundboard(&json!({"guild_ids": [id]}))
             .unwrap(),
     );
-    told.extend(
-        world
-            .create_message(channel, &json!({"content": "hi"}))
-            .map(|(_, told)| told),
-    );
+    let place = world.place(channel).filter(|place| !place.hidden);
+    told.extend(place.and_then(|place| {
+        let written = Written {
+            content: "hi".to_owned(),
+            components: json!([]),
+            ..Written::default()
+        };
+        world.write(channel, place, written, None).1
+    }));
     told
 }
 

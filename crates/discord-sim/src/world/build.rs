@@ -14,6 +14,8 @@ use crate::protocol::snowflake::snowflake;
 
 /// The bot's account was made before everybody else's.
 const FIRST_USER_MS: u64 = 1_440_000_000_000;
+/// The bot's id, and its application's: of every world the same.
+pub(crate) const BOT_ID: u64 = snowflake(FIRST_USER_MS, 1);
 /// The oldest guild: 2016-01-01.
 const FIRST_GUILD_MS: u64 = 1_451_606_400_000;
 /// Between two guilds, in milliseconds. A prime: the guilds of consecutive numbers then fall to all
@@ -258,15 +260,33 @@ impl World {
 fn add_expressions(guild: &mut Guild, ids: &mut Ids, rng: &mut StdRng) {
     for _ in 0..rng.random_range(2..=6) {
         let id = ids.next();
-        guild.emojis.insert(id, Emoji { id, revision: 0 });
+        guild.emojis.insert(
+            id,
+            Emoji {
+                id,
+                ..Emoji::default()
+            },
+        );
     }
     for _ in 0..rng.random_range(0..=2) {
         let id = ids.next();
-        guild.stickers.insert(id, Sticker { id, revision: 0 });
+        guild.stickers.insert(
+            id,
+            Sticker {
+                id,
+                ..Sticker::default()
+            },
+        );
     }
     for _ in 0..rng.random_range(0..=2) {
         let id = ids.next();
-        guild.sounds.insert(id, Sound { id, revision: 0 });
+        guild.sounds.insert(
+            id,
+            Sound {
+                id,
+                ..Sound::default()
+            },
+        );
     }
 }
 

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{user::id, words};
+use super::{Overlay, user::id, words};
 use crate::protocol::snowflake::timestamp;
 
 /// Flag of a channel that the bot can't view (Discord, "Obfuscated channels").
@@ -34,6 +34,7 @@ pub(crate) struct Channel {
     /// 0 = no status.
     pub(crate) status: u16,
     pub(crate) voice_start_seconds: Option<u64>,
+    pub(crate) set: Overlay,
 }
 
 impl Channel {
@@ -93,6 +94,7 @@ impl Channel {
             "flags": 0,
         });
         if self.kind == CATEGORY {
+            self.set.apply(&mut channel);
             return channel;
         }
         let topic = (!look.is_multiple_of(3)).then(|| words::sentence(look));
@@ -128,6 +130,7 @@ impl Channel {
             }
         }
         extend(&mut channel, more);
+        self.set.apply(&mut channel);
         channel
     }
 
@@ -157,6 +160,7 @@ pub(crate) struct Thread {
     pub(crate) last_message: Option<u64>,
     /// When the bot joined it, if it did.
     pub(crate) bot_joined_ms: Option<u64>,
+    pub(crate) set: Overlay,
 }
 
 impl Thread {
@@ -187,7 +191,7 @@ impl Thread {
 
     /// The thread's channel object without `guild_id` and `member`.
     pub(crate) fn json(&self) -> Value {
-        json!({
+        let mut thread = json!({
             "type": self.kind,
             "total_message_sent": self.messages,
             "thread_metadata": {
@@ -206,7 +210,9 @@ impl Thread {
             "last_message_id": self.last_message.map(id),
             "id": id(self.id),
             "flags": 0,
-        })
+        });
+        self.set.apply(&mut thread);
+        thread
     }
 }
 

@@ -1,11 +1,10 @@
-//! What clients ask of the world: gateway commands and the REST request to create a message.
+//! What clients ask of the world by gateway commands.
 
 use serde_json::{Value, json};
 
 use super::{
     Dispatch, World, intents,
     member::{Member, MemberObject, Status, Voice},
-    message::{Message, Written},
     user::id,
 };
 
@@ -232,71 +231,6 @@ impl World {
             .into_iter()
             .collect())
     }
-
-    /// Create Message (REST): the message that answers the request, and the MESSAGE_CREATE that
-    /// tells of it. `None`: the bot sees no such channel.
-    pub fn create_message(&mut self, channel: u64, body: &Value) -> Option<(Value, Dispatch)> {
-        let home = self.guilds.iter().find(|(_, guild)| {
-            !guild.unavailable
-                && (guild.threads.contains(channel)
-                    || guild
-                        .channels
-                        .get(channel)
-                        .is_some_and(|place| place.takes_messages()))
-        });
-        let home = home.map(|(guild, _)| guild);
-        if home.is_none() && !self.dms.iter().any(|dm| dm.channel == channel) {
-            return None;
-        }
-        let channel_kind = match home.and_then(|guild| self.guilds.get(guild)) {
-            Some(guild) => guild
-                .channels
-                .get(channel)
-                .map_or(11, |channel| channel.kind),
-            None => 1,
-        };
-        let written = Written {
-            content: body
-                .get("content")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            embeds: body
-                .get("embeds")
-                .filter(|embeds| embeds.is_array())
-                .cloned()
-                .unwrap_or(json!([])),
-            nonce: body.get("nonce").cloned(),
-        };
-        let answered = body
-            .get("message_reference")
-            .and_then(|to| to.get("message_id"));
-        let message = Message {
-            id: self.next_id(),
-            channel,
-            channel_kind,
-            sent_ms: self.clock_ms,
-            replies_to: answered.and_then(snowflake_of),
-            written: Some(Box::new(written)),
-            ..Message::default()
-        };
-        let bot = &self.users[0];
-        let answer = json!(message.json(bot));
-        let dispatch = match home.and_then(|guild| self.guilds.get_mut(guild)) {
-            Some(guild) => {
-                let told = message.json_in_guild(guild.id, bot, guild.members.get(bot.id));
-                guild.remember(message);
-                Dispatch::plain(
-                    Some(guild.id),
-                    "MESSAGE_CREATE",
-                    intents::GUILD_MESSAGES,
-                    &told,
-                )
-            }
-            None => Dispatch::plain(None, "MESSAGE_CREATE", intents::DIRECT_MESSAGES, &answer),
-        };
-        Some((answer, dispatch))
-    }
 }
 
 enum Wanted {
@@ -337,7 +271,7 @@ fn snowflake_field(d: &Value, name: &str) -> Result<u64, String> {
     snowflake_of(value).ok_or_else(|| format!("{name} is no snowflake"))
 }
 
-fn snowflake_of(value: &Value) -> Option<u64> {
+pub(crate) fn snowflake_of(value: &Value) -> Option<u64> {
     match value {
         Value::String(text) => text.parse().ok(),
         number => number.as_u64(),

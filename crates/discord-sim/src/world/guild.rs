@@ -6,10 +6,11 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use super::{
+    Overlay,
     channel::{Channel, Thread, VOICE, extend},
     intents,
     member::{Member, MemberObject, PresenceObject, Status, Voice, VoiceObject},
-    message::{Message, REMEMBERED},
+    message::{Message, remember},
     objects::{Emoji, Role, Scheduled, Sound, Stage, Sticker},
     roster::Roster,
     user::{User, id},
@@ -49,6 +50,7 @@ pub(crate) struct Guild {
     pub(crate) invites: Vec<(u64, String)>,
     /// The member that joined last, by user id: the one whose GUILD_MEMBER_ADD may be repeated.
     pub(crate) newest_member: Option<u64>,
+    pub(crate) set: Overlay,
 }
 
 /// What of a guild a session wants to see in GUILD_CREATE.
@@ -73,10 +75,13 @@ pub(crate) struct CreateObject {
 impl Guild {
     /// Remembers a message, so that it can be edited and deleted; the oldest is forgotten.
     pub(crate) fn remember(&mut self, message: Message) {
-        if self.messages.len() >= REMEMBERED {
-            self.messages.pop_front();
-        }
-        self.messages.push_back(message);
+        remember(&mut self.messages, message);
+    }
+
+    /// How many members are not offline.
+    pub(crate) fn online(&self) -> usize {
+        let is_online = |member: &&Member| member.presence.status != Status::Offline;
+        self.members.values().filter(is_online).count()
     }
 
     /// Whether messages of this channel or thread are known to the bot.
@@ -155,6 +160,7 @@ impl Guild {
             "afk_timeout": 300,
             "afk_channel_id": null,
         });
+        self.set.apply(&mut guild);
         guild["roles"] = self.roles.values().map(Role::json).collect();
         guild["emojis"] = self.emojis.values().map(Emoji::json).collect();
         guild["stickers"] = self

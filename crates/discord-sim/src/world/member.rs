@@ -27,6 +27,8 @@ pub(crate) struct Member {
     pub(crate) mute: bool,
     pub(crate) pending: bool,
     pub(crate) presence: Presence,
+    /// A nickname that was set through REST: it stands for the invented one.
+    pub(crate) named: Option<Box<str>>,
 }
 
 /// The member object. A field that Discord may leave out is left out if it is `None`.
@@ -64,7 +66,10 @@ impl Member {
             roles: self.roles.iter().map(|role| Id(*role)).collect(),
             premium_since: self.premium_ms.map(timestamp),
             pending: self.pending,
-            nick: (self.nick > 0).then(|| words::name(look ^ u64::from(self.nick), " ")),
+            nick: match &self.named {
+                Some(name) => Some(name.to_string()).filter(|name| !name.is_empty()),
+                None => (self.nick > 0).then(|| words::name(look ^ u64::from(self.nick), " ")),
+            },
             mute: Some(self.mute),
             joined_at: timestamp(self.joined_ms),
             flags: Some(0),

@@ -1,5 +1,7 @@
 //! Messages: a few recent ones of each guild are remembered, to be edited and deleted.
 
+use std::collections::VecDeque;
+
 use serde::Serialize;
 use serde_json::{Value, json};
 
@@ -11,7 +13,9 @@ use super::{
 use crate::protocol::snowflake::timestamp;
 
 /// How many messages of a guild (or of all DMs) can still be edited and deleted.
-pub(crate) const REMEMBERED: usize = 64;
+const REMEMBERED: usize = 64;
+/// The same, of those that were written through REST.
+const WRITTEN_REMEMBERED: usize = 1_000;
 
 /// Flag of a message that a thread has begun from.
 const HAS_THREAD: u32 = 1 << 5;
@@ -35,6 +39,7 @@ pub(crate) struct Message {
     pub(crate) has_thread: bool,
     /// Its link has a preview.
     pub(crate) previewed: bool,
+    pub(crate) pinned: bool,
     pub(crate) reactions: Vec<Reaction>,
     /// What a client wrote through REST, instead of invented words.
     pub(crate) written: Option<Box<Written>>,
@@ -45,13 +50,15 @@ pub(crate) struct Message {
 pub(crate) struct Reaction {
     pub(crate) emoji: Value,
     pub(crate) count: u32,
+    /// The bot is among them.
+    pub(crate) me: bool,
 }
 
 impl Reaction {
     fn json(&self) -> Value {
         json!({
             "me_burst": false,
-            "me": false,
+            "me": self.me,
             "emoji": self.emoji,
             "count_details": {"normal": self.count, "burst": 0},
             "count": self.count,
@@ -60,12 +67,53 @@ impl Reaction {
     }
 }
 
-/// The body of a create message request, as far as the simulator keeps it.
+/// A message that was written through REST, instead of invented.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Written {
     pub(crate) content: String,
-    pub(crate) embeds: Value,
+    pub(crate) embeds: Vec<Value>,
+    pub(crate) components: Value,
+    pub(crate) attachments: Vec<Value>,
     pub(crate) nonce: Option<Value>,
+    pub(crate) tts: bool,
+    /// Discord's message flags, beside those that the world sets.
+    pub(crate) flags: u32,
+    /// Discord's type of the message; 0 and 19 follow from what it answers.
+    pub(crate) kind: Option<u8>,
+    pub(crate) poll: Option<Value>,
+    pub(crate) sticker_items: Vec<Value>,
+    /// Users.
+    pub(crate) mentions: Vec<Value>,
+    /// The webhook, and the author it speaks as.
+    pub(crate) webhook: Option<(u64, Value)>,
+    pub(crate) application: Option<u64>,
+    /// What it answers: `interaction_metadata` and `interaction` of the message.
+    pub(crate) interaction: Option<(Value, Value)>,
+}
+
+/// Only who the interaction was shown to sees it; the gateway doesn't tell of it.
+pub(crate) const EPHEMERAL: u32 = 1 << 6;
+/// The application is still thinking.
+pub(crate) const LOADING: u32 = 1 << 7;
+
+/// Remembers a message, so that it can be edited and deleted. The oldest is forgotten, of invented ones sooner.
+pub(crate) fn remember(messages: &mut VecDeque<Message>, message: Message) {
+    let written = messages
+        .iter()
+        .filter(|kept| kept.written.is_some())
+        .count();
+    let full = if message.written.is_some() {
+        written >= WRITTEN_REMEMBERED
+    } else {
+        messages.len() - written >= REMEMBERED
+    };
+    if full {
+        let same = |kept: &Message| kept.written.is_some() == message.written.is_some();
+        if let Some(oldest) = messages.iter().position(same) {
+            messages.remove(oldest);
+        }
+    }
+    messages.push_back(message);
 }
 
 /// The message object.
@@ -88,23 +136,41 @@ pub(crate) struct MessageObject {
     pub(crate) nonce: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_reference: Option<Reference>,
-    mentions: [(); 0],
+    mentions: Vec<Value>,
     mention_roles: [(); 0],
     mention_everyone: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<MemberObject>,
     id: Id,
     flags: u32,
-    embeds: Value,
+    embeds: Vec<Value>,
     edited_timestamp: Option<String>,
     content: String,
-    components: [(); 0],
+    components: Value,
     channel_type: u8,
     channel_id: Id,
-    author: UserObject,
-    attachments: Value,
+    author: Author,
+    attachments: Vec<Value>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    sticker_items: Vec<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    webhook_id: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    application_id: Option<Id>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interaction_metadata: Option<Value>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    interaction: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     guild_id: Option<Id>,
+}
+
+/// Who speaks: a user, or a webhook as whom it likes.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Author {
+    User(Box<UserObject>),
+    Webhook(Value),
 }
 
 #[derive(Debug, Serialize)]
@@ -118,54 +184,76 @@ struct Reference {
 }
 
 impl Message {
+    /// Whether only one user may see it.
+    pub(crate) fn is_ephemeral(&self) -> bool {
+        let written = self.written.as_ref();
+        written.is_some_and(|written| written.flags & EPHEMERAL != 0)
+    }
+
     /// The message object as REST answers it: without `guild_id` and `member`.
     pub(crate) fn json(&self, author: &User) -> MessageObject {
         let look = words::scramble(self.id ^ u64::from(self.edits));
-        let (content, embeds, nonce) = match &self.written {
-            Some(written) => (
-                written.content.clone(),
-                written.embeds.clone(),
-                written.nonce.clone(),
-            ),
-            None if self.previewed => (
-                words::sentence(look),
-                preview(self.id),
-                Some(id(self.id >> 1)),
-            ),
-            None => (words::sentence(look), embeds(look), Some(id(self.id >> 1))),
-        };
         let first_look = words::scramble(self.id);
+        let invented = || Written {
+            content: words::sentence(look),
+            embeds: if self.previewed {
+                preview(self.id)
+            } else {
+                embeds(look)
+            },
+            components: json!([]),
+            attachments: attachments(look, self.channel),
+            nonce: Some(id(self.id >> 1)),
+            poll: first_look
+                .is_multiple_of(41)
+                .then(|| poll(first_look, self.sent_ms)),
+            ..Written::default()
+        };
+        let written = match &self.written {
+            Some(written) => (**written).clone(),
+            None => invented(),
+        };
+        let plain = if self.replies_to.is_some() { 19 } else { 0 };
+        let (webhook, named) = written.webhook.unzip();
+        let (interaction_metadata, interaction) = written.interaction.unzip();
         MessageObject {
-            kind: if self.replies_to.is_some() { 19 } else { 0 },
-            tts: false,
+            kind: written.kind.unwrap_or(plain),
+            tts: written.tts,
             timestamp: timestamp(self.sent_ms),
             thread: None,
             referenced_message: self.replies_to.map(|_| ()),
             reactions: self.reactions.iter().map(Reaction::json).collect(),
-            poll: (first_look.is_multiple_of(41) && self.written.is_none())
-                .then(|| poll(first_look, self.sent_ms)),
-            pinned: false,
-            nonce,
+            poll: written.poll,
+            pinned: self.pinned,
+            nonce: written.nonce,
             message_reference: self.replies_to.map(|answered| Reference {
                 kind: 0,
                 message_id: Id(answered),
                 channel_id: Id(self.channel),
                 guild_id: None,
             }),
-            mentions: [],
+            mentions: written.mentions,
             mention_roles: [],
-            mention_everyone: look.is_multiple_of(211),
+            mention_everyone: self.written.is_none() && look.is_multiple_of(211),
             member: None,
             id: Id(self.id),
-            flags: if self.has_thread { HAS_THREAD } else { 0 },
-            embeds,
+            flags: written.flags | if self.has_thread { HAS_THREAD } else { 0 },
+            embeds: written.embeds,
             edited_timestamp: self.edited_ms.map(timestamp),
-            content,
-            components: [],
+            content: written.content,
+            components: written.components,
             channel_type: self.channel_kind,
             channel_id: Id(self.channel),
-            author: author.json(),
-            attachments: attachments(look, self.channel),
+            author: match named {
+                Some(named) => Author::Webhook(named),
+                None => Author::User(Box::new(author.json())),
+            },
+            attachments: written.attachments,
+            sticker_items: written.sticker_items,
+            webhook_id: webhook.map(Id),
+            application_id: written.application.map(Id),
+            interaction_metadata,
+            interaction,
             guild_id: None,
         }
     }
@@ -188,8 +276,8 @@ impl Message {
 }
 
 /// A link's preview, as Discord adds it to some messages (often by an update of its own).
-pub(crate) fn preview(look: u64) -> Value {
-    json!([{
+pub(crate) fn preview(look: u64) -> Vec<Value> {
+    vec![json!({
         "type": "rich",
         "title": words::name(look, " "),
         "description": words::sentence(look ^ 1),
@@ -197,23 +285,23 @@ pub(crate) fn preview(look: u64) -> Value {
         "color": look & 0xFF_FFFF,
         "content_scan_version": 2,
         "fields": [{"name": "score", "value": "1.50", "inline": true}],
-    }])
+    })]
 }
 
-fn embeds(look: u64) -> Value {
+fn embeds(look: u64) -> Vec<Value> {
     if look.is_multiple_of(13) {
         preview(look)
     } else {
-        json!([])
+        Vec::new()
     }
 }
 
-fn attachments(look: u64, channel: u64) -> Value {
+fn attachments(look: u64, channel: u64) -> Vec<Value> {
     if !look.is_multiple_of(19) {
-        return json!([]);
+        return Vec::new();
     }
     let url = format!("https://cdn.example.com/attachments/{channel}/{look}/image.png?ex=1&is=2");
-    json!([{
+    vec![json!({
         "id": id(look >> 1),
         "filename": "image.png",
         "size": 33_181,
@@ -223,7 +311,7 @@ fn attachments(look: u64, channel: u64) -> Value {
         "width": 640,
         "height": 480,
         "placeholder_version": 1,
-    }])
+    })]
 }
 
 fn poll(look: u64, begun_ms: u64) -> Value {

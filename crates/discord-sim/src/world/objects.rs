@@ -3,6 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
+    Overlay,
     user::{User, id},
     words,
 };
@@ -17,6 +18,7 @@ pub(crate) struct Role {
     pub(crate) everyone: bool,
     /// The bot's own role.
     pub(crate) bot: Option<u64>,
+    pub(crate) set: Overlay,
 }
 
 impl Role {
@@ -48,6 +50,7 @@ impl Role {
         if let Some(bot) = self.bot {
             role["tags"] = json!({"bot_id": id(bot)});
         }
+        self.set.apply(&mut role);
         role
     }
 }
@@ -56,12 +59,13 @@ impl Role {
 pub(crate) struct Emoji {
     pub(crate) id: u64,
     pub(crate) revision: u16,
+    pub(crate) set: Overlay,
 }
 
 impl Emoji {
     pub(crate) fn json(&self) -> Value {
         let look = words::scramble(self.id);
-        json!({
+        let mut emoji = json!({
             "roles": [],
             "require_colons": true,
             "name": words::name(self.id ^ u64::from(self.revision), "_"),
@@ -69,7 +73,9 @@ impl Emoji {
             "id": id(self.id),
             "available": true,
             "animated": look.is_multiple_of(4),
-        })
+        });
+        self.set.apply(&mut emoji);
+        emoji
     }
 }
 
@@ -77,13 +83,14 @@ impl Emoji {
 pub(crate) struct Sticker {
     pub(crate) id: u64,
     pub(crate) revision: u16,
+    pub(crate) set: Overlay,
 }
 
 impl Sticker {
     /// The sticker object; Discord puts the guild into it everywhere.
     pub(crate) fn json(&self, guild: u64) -> Value {
         let look = self.id ^ u64::from(self.revision);
-        json!({
+        let mut sticker = json!({
             "type": 2,
             "tags": "🎈",
             "name": words::name(look, " "),
@@ -93,7 +100,9 @@ impl Sticker {
             "description": words::sentence(look),
             "available": true,
             "asset": "",
-        })
+        });
+        self.set.apply(&mut sticker);
+        sticker
     }
 }
 
@@ -101,6 +110,7 @@ impl Sticker {
 pub(crate) struct Sound {
     pub(crate) id: u64,
     pub(crate) revision: u16,
+    pub(crate) set: Overlay,
 }
 
 impl Sound {
@@ -108,7 +118,7 @@ impl Sound {
     pub(crate) fn json(&self, guild: u64) -> Value {
         let look = self.id ^ u64::from(self.revision);
         let volume = if look.is_multiple_of(2) { 1.0 } else { 0.25 };
-        json!({
+        let mut sound = json!({
             "volume": volume,
             "sound_id": id(self.id),
             "name": words::name(look, " "),
@@ -116,7 +126,9 @@ impl Sound {
             "emoji_name": "🥁",
             "emoji_id": null,
             "available": true,
-        })
+        });
+        self.set.apply(&mut sound);
+        sound
     }
 }
 
@@ -125,12 +137,13 @@ pub(crate) struct Stage {
     pub(crate) id: u64,
     pub(crate) channel: u64,
     pub(crate) revision: u16,
+    pub(crate) set: Overlay,
 }
 
 impl Stage {
     /// The stage instance object; Discord puts the guild into it everywhere.
     pub(crate) fn json(&self, guild: u64) -> Value {
-        json!({
+        let mut stage = json!({
             "topic": words::sentence(self.id ^ u64::from(self.revision)),
             "privacy_level": 2,
             "id": id(self.id),
@@ -138,7 +151,9 @@ impl Stage {
             "guild_id": id(guild),
             "discoverable_disabled": true,
             "channel_id": id(self.channel),
-        })
+        });
+        self.set.apply(&mut stage);
+        stage
     }
 }
 
@@ -153,13 +168,14 @@ pub(crate) struct Scheduled {
     pub(crate) status: u8,
     /// Ids of the users who want to come.
     pub(crate) users: Vec<u64>,
+    pub(crate) set: Overlay,
 }
 
 impl Scheduled {
     /// The scheduled event object; Discord puts the guild into it everywhere.
     pub(crate) fn json(&self, guild: u64, creator: &User) -> Value {
         let look = self.id ^ u64::from(self.revision);
-        json!({
+        let mut event = json!({
             "user_count": self.users.len(),
             "status": self.status,
             "sku_ids": [],
@@ -179,6 +195,8 @@ impl Scheduled {
             "creator_id": id(creator.id),
             "creator": creator.json(),
             "channel_id": null,
-        })
+        });
+        self.set.apply(&mut event);
+        event
     }
 }

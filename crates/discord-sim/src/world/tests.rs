@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{World, WorldConfig, intents};
+use super::{EPHEMERAL, World, WorldConfig, Written, intents};
 
 fn world() -> World {
     let config = WorldConfig {
@@ -123,24 +123,38 @@ fn the_bot_joins_and_leaves_a_call() {
 #[test]
 fn a_message_of_the_bot_is_answered_and_told() {
     let mut world = world();
-    let id = world.guild_ids().next().unwrap();
-    let channels = &world.guilds.get(id).unwrap().channels;
-    let channel = channels
-        .values()
-        .find(|channel| channel.takes_messages())
-        .unwrap()
-        .id;
-    let body = json!({"content": "hello", "nonce": "x", "embeds": [{"title": "t"}]});
-    let (answer, told) = world.create_message(channel, &body).unwrap();
-    let told = (told.t.as_str(), told.guild, parsed(&told.d));
-    assert_eq!((told.0, told.1), ("MESSAGE_CREATE", Some(id)));
+    let at = world.guild_ids().next().unwrap();
+    let channels = &world.guilds.get(at).unwrap().channels;
+    let takes = channels.values().find(|channel| channel.takes_messages());
+    let channel = takes.unwrap().id;
+    let written = || Written {
+        content: "hello".to_owned(),
+        embeds: vec![json!({"title": "t"})],
+        ..Written::default()
+    };
+    let place = world.place(channel).unwrap();
+    let (message, told) = world.write(channel, place, written(), None);
+    let told = told.unwrap();
+    let d = parsed(&told.d);
+    assert_eq!((told.t.as_str(), told.guild), ("MESSAGE_CREATE", Some(at)));
+    let answer = world.message_object(world.message(Some(at), channel, message).unwrap());
     assert_eq!(answer["content"], "hello");
     assert_eq!(answer["author"]["id"], world.bot_user()["id"]);
-    assert!(answer.get("guild_id").is_none() && told.2["guild_id"] == json!(id.to_string()));
-    assert!(told.2["member"].is_object());
+    assert!(answer.get("guild_id").is_none() && d["guild_id"] == json!(at.to_string()));
+    assert!(d["member"].is_object());
     let dm = world.dms[0].channel;
-    assert_eq!(world.create_message(dm, &body).unwrap().1.guild, None);
-    assert!(world.create_message(5, &body).is_none());
+    let place = world.place(dm).unwrap();
+    assert_eq!(
+        world.write(dm, place, written(), None).1.unwrap().guild,
+        None
+    );
+    assert!(world.place(5).is_none());
+    let whisper = Written {
+        flags: EPHEMERAL,
+        ..written()
+    };
+    let place = world.place(channel).unwrap();
+    assert!(world.write(channel, place, whisper, None).1.is_none());
 }
 
 #[test]

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod answers;
+mod bots;
 mod client;
 mod close_codes;
 mod commands;

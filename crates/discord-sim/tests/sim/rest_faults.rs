@@ -62,7 +62,7 @@ async fn a_route_answers_429_with_and_without_bucket_headers() {
     assert!(answer.contains(r#""retry_after":2.5"#), "{answer}");
     let answer = raw(&sim, BOT).await;
     assert!(
-        answer.contains("x-ratelimit-reset-after: 2.5\r\n"),
+        answer.contains("x-ratelimit-reset-after: 2.500\r\n"),
         "{answer}"
     );
     assert!(answer.contains("x-ratelimit-remaining: 0\r\n"), "{answer}");

@@ -1,0 +1,456 @@
+//! Members, bans, voice states, and the roles of a guild.
+
+use serde_json::{Value, json};
+
+use super::{
+    call::{Answer, Call, Reply, ids, json},
+    channels::ids_of,
+    refusal::{Refusal, Unknown},
+};
+use crate::world::{Member, Planned, Role, id, intents, snowflake_of};
+
+/// What a request may set of a role.
+const ROLE_SETTABLE: [&str; 7] = [
+    "name",
+    "permissions",
+    "hoist",
+    "mentionable",
+    "icon",
+    "unicode_emoji",
+    "position",
+];
+
+/// The member of the path: the user's place in the list of users, and its id.
+fn named(call: &mut Call) -> Result<(u64, usize, u64), Refusal> {
+    let user = call.user()?;
+    let user_id = call.world().users[user].id;
+    let guild = call.guild()?;
+    if !guild.members.contains(user_id) {
+        return Err(Refusal::unknown(Unknown::Member));
+    }
+    Ok((guild.id, user, user_id))
+}
+
+fn object(call: &mut Call, guild: u64, user: u64) -> Value {
+    let world = call.world();
+    let home = world.guilds.get(guild);
+    let member = home.and_then(|guild| guild.members.get(user));
+    json!(member.map(|member| member.json(&world.users[member.user as usize])))
+}
+
+pub(super) fn one(call: &mut Call) -> Answer {
+    let (guild, _, user) = named(call)?;
+    json(object(call, guild, user))
+}
+
+/// The bot's own member.
+pub(super) fn me(call: &mut Call) -> Answer {
+    let (guild, bot) = (call.guild()?.id, call.bot());
+    json(object(call, guild, bot))
+}
+
+pub(super) fn list(call: &mut Call) -> Answer {
+    let (limit, after) = (call.limit(1, 1_000)?, call.query_id("after").unwrap_or(0));
+    let guild = call.guild()?.id;
+    let mut users: Vec<u64> = call.guild()?.members.iter().map(|(user, _)| user).collect();
+    users.retain(|user| *user > after);
+    users.sort_unstable();
+    users.truncate(limit);
+    let objects: Vec<Value> = users
+        .into_iter()
+        .map(|user| object(call, guild, user))
+        .collect();
+    json(objects)
+}
+
+pub(super) fn search(call: &mut Call) -> Answer {
+    let limit = call.limit(1, 1_000)?;
+    let query = call
+        .query("query")
+        .ok_or_else(|| Refusal::required("query"))?
+        .to_owned();
+    let guild = call.guild()?.id;
+    let d = json!({"guild_id": id(guild), "query": query, "limit": limit.min(100)});
+    let found = call
+        .world()
+        .request_members(&d, intents::ALL)
+        .unwrap_or_default();
+    let chunk = found
+        .first()
+        .and_then(|chunk| serde_json::from_str::<Value>(&chunk.d).ok());
+    json(chunk.map_or(json!([]), |mut chunk| chunk["members"].take()))
+}
+
+pub(super) fn edit(call: &mut Call) -> Answer {
+    let (guild, user, user_id) = named(call)?;
+    let body = call.fields()?.clone();
+    let roles = ids(&body, "roles");
+    let until = body.get("communication_disabled_until");
+    let moved = body.get("channel_id").cloned();
+    let now = call.world().clock_ms;
+    let home = call.guild()?;
+    if let Some(unknown) = roles
+        .iter()
+        .flatten()
+        .find(|role| !home.roles.contains(**role))
+    {
+        let message = format!("Role \"{unknown}\" does not exist");
+        return Err(Refusal::form("roles", "ROLE_DOES_NOT_EXIST", &message));
+    }
+    let Some(member) = home.members.get_mut(user_id) else {
+        return Err(Refusal::unknown(Unknown::Member));
+    };
+    if let Some(nick) = body.get("nick") {
+        member.named = Some(nick.as_str().unwrap_or_default().into());
+    }
+    if let Some(roles) = roles {
+        member.roles = roles;
+    }
+    for (name, flag) in [("mute", &mut member.mute), ("deaf", &mut member.deaf)] {
+        *flag = body.get(name).and_then(Value::as_bool).unwrap_or(*flag);
+    }
+    if let Some(until) = until {
+        // The world's own clock decides when it is over: a timeout of ten minutes.
+        member.timeout_ms = (!until.is_null()).then_some(now + 600_000);
+    }
+    tell_update(call, guild, user_id);
+    if let Some(Value::Null) = moved {
+        leave_call(call, guild, user_id);
+    } else if let Some(channel) = moved.as_ref().and_then(snowflake_of) {
+        move_to(call, guild, (user, user_id), channel)?;
+    }
+    json(object(call, guild, user_id))
+}
+
+fn tell_update(call: &mut Call, guild: u64, user: u64) {
+    let world = call.world();
+    let home = world.guilds.get(guild);
+    let member = home.and_then(|guild| guild.members.get(user));
+    let d = member.map(|member| member.json_of_event(&world.users[member.user as usize], guild));
+    let is_bot = world.users[0].id == user;
+    if let Some(d) = d {
+        // Of its own member the bot is always told.
+        let intent = if is_bot { 0 } else { intents::GUILD_MEMBERS };
+        call.tell(Some(guild), "GUILD_MEMBER_UPDATE", intent, &d);
+    }
+}
+
+/// Takes a user out of its call and tells of it.
+pub(super) fn leave_call(call: &mut Call, guild: u64, user: u64) {
+    let world = call.world();
+    let Some(home) = world.guilds.get_mut(guild) else {
+        return;
+    };
+    let Some(voice) = home.voices.remove(user) else {
+        return;
+    };
+    if let Some(d) = home.voice_update(&world.users, user, &voice, None) {
+        call.tell(
+            Some(guild),
+            "VOICE_STATE_UPDATE",
+            intents::GUILD_VOICE_STATES,
+            &d,
+        );
+    }
+}
+
+fn move_to(
+    call: &mut Call,
+    guild: u64,
+    (_, user): (usize, u64),
+    channel: u64,
+) -> Result<(), Refusal> {
+    let world = call.world();
+    let Some(home) = world.guilds.get_mut(guild) else {
+        return Ok(());
+    };
+    let Some(voice) = home.voices.get_mut(user) else {
+        return Err(Refusal::bad(
+            40_032,
+            "Target user is not connected to voice.",
+        ));
+    };
+    voice.channel = channel;
+    let voice = voice.clone();
+    if let Some(d) = home.voice_update(&world.users, user, &voice, Some(channel)) {
+        call.tell(
+            Some(guild),
+            "VOICE_STATE_UPDATE",
+            intents::GUILD_VOICE_STATES,
+            &d,
+        );
+    }
+    Ok(())
+}
+
+pub(super) fn add(call: &mut Call) -> Answer {
+    let user = call.user()?;
+    let now = call.world().clock_ms;
+    let (user_id, face) = (call.world().users[user].id, call.world().users[user].face);
+    let guild = call.guild()?;
+    let at = guild.id;
+    if guild.members.contains(user_id) {
+        return Ok(Reply::Empty);
+    }
+    let place = u32::try_from(user).unwrap_or(u32::MAX);
+    let member = Member {
+        user: place,
+        face,
+        joined_ms: now,
+        ..Member::default()
+    };
+    guild.members.insert(user_id, member);
+    call.world().users[user].guilds.push(at);
+    let world = call.world();
+    let member = world
+        .guilds
+        .get(at)
+        .and_then(|guild| guild.members.get(user_id));
+    let d = member.map(|member| member.json_of_event(&world.users[user], at));
+    call.tell(Some(at), "GUILD_MEMBER_ADD", intents::GUILD_MEMBERS, &d);
+    Ok(Reply::Created(object(call, at, user_id)))
+}
+
+pub(super) fn kick(call: &mut Call) -> Answer {
+    let (guild, place, user) = named(call)?;
+    if place == 0 {
+        return Err(Refusal::unknown(Unknown::Member));
+    }
+    call.world()
+        .agenda
+        .push_back(Planned::RemoveMember { guild, user });
+    call.tell_consequences();
+    Ok(Reply::Empty)
+}
+
+pub(super) fn add_role(call: &mut Call) -> Answer {
+    change_role(call, true)
+}
+
+pub(super) fn remove_role(call: &mut Call) -> Answer {
+    change_role(call, false)
+}
+
+fn change_role(call: &mut Call, has: bool) -> Answer {
+    let (guild, _, user) = named(call)?;
+    let role = call.id("role")?;
+    let home = call.guild()?;
+    if !home.roles.contains(role) {
+        return Err(Refusal::unknown(Unknown::Role));
+    }
+    if let Some(member) = home.members.get_mut(user) {
+        member.roles.retain(|known| *known != role);
+        if has {
+            member.roles.push(role);
+        }
+    }
+    tell_update(call, guild, user);
+    Ok(Reply::Empty)
+}
+
+pub(super) fn bans(call: &mut Call) -> Answer {
+    let places = call.guild()?.bans.clone();
+    let world = call.world();
+    let ban = |place: &u32| json!({"reason": null, "user": world.users[*place as usize].json()});
+    json(places.iter().map(ban).collect::<Vec<_>>())
+}
+
+fn banned(call: &mut Call) -> Result<(u64, u32), Refusal> {
+    let user = u32::try_from(call.user()?).unwrap_or(u32::MAX);
+    let guild = call.guild()?;
+    let known = guild.bans.contains(&user);
+    known
+        .then_some((guild.id, user))
+        .ok_or_else(|| Refusal::unknown(Unknown::Ban))
+}
+
+pub(super) fn ban_of(call: &mut Call) -> Answer {
+    let (_, user) = banned(call)?;
+    json(json!({"reason": null, "user": call.world().users[user as usize].json()}))
+}
+
+pub(super) fn ban(call: &mut Call) -> Answer {
+    let user = call.user()?;
+    ban_one(call, user)?;
+    Ok(Reply::Empty)
+}
+
+fn ban_one(call: &mut Call, user: usize) -> Result<(), Refusal> {
+    let user_id = call.world().users[user].id;
+    let place = u32::try_from(user).unwrap_or(u32::MAX);
+    let guild = call.guild()?;
+    let at = guild.id;
+    let is_member = guild.members.contains(user_id);
+    if !guild.bans.contains(&place) {
+        guild.bans.push(place);
+    }
+    let d = json!({"user": call.world().users[user].json(), "guild_id": id(at)});
+    call.tell(Some(at), "GUILD_BAN_ADD", intents::GUILD_MODERATION, &d);
+    if is_member {
+        call.world().agenda.push_back(Planned::RemoveMember {
+            guild: at,
+            user: user_id,
+        });
+        call.tell_consequences();
+    }
+    Ok(())
+}
+
+pub(super) fn ban_many(call: &mut Call) -> Answer {
+    let users = ids_of(call, "user_ids")?;
+    let (mut banned, mut failed) = (Vec::new(), Vec::new());
+    for user in users {
+        match call.world().user(user).filter(|place| *place != 0) {
+            Some(place) => {
+                ban_one(call, place)?;
+                banned.push(id(user));
+            }
+            None => failed.push(id(user)),
+        }
+    }
+    json(json!({"banned_users": banned, "failed_users": failed}))
+}
+
+pub(super) fn unban(call: &mut Call) -> Answer {
+    let (at, user) = banned(call)?;
+    call.guild()?.bans.retain(|known| *known != user);
+    let d = json!({"user": call.world().users[user as usize].json(), "guild_id": id(at)});
+    call.tell(Some(at), "GUILD_BAN_REMOVE", intents::GUILD_MODERATION, &d);
+    Ok(Reply::Empty)
+}
+
+pub(super) fn roles(call: &mut Call) -> Answer {
+    json(
+        call.guild()?
+            .roles
+            .values()
+            .map(Role::json)
+            .collect::<Vec<_>>(),
+    )
+}
+
+pub(super) fn role(call: &mut Call) -> Answer {
+    let role = call.id("role")?;
+    let known = call.guild()?.roles.get(role).map(Role::json);
+    json(known.ok_or_else(|| Refusal::unknown(Unknown::Role))?)
+}
+
+pub(super) fn create_role(call: &mut Call) -> Answer {
+    let (mut body, role_id) = (
+        call.body.json.as_object().cloned().unwrap_or_default(),
+        call.world().next_id(),
+    );
+    let guild = call.guild()?;
+    for (name, value) in [
+        ("name", json!("new role")),
+        ("hoist", json!(false)),
+        ("mentionable", json!(false)),
+    ] {
+        body.entry(name).or_insert(value);
+    }
+    let mut role = Role {
+        id: role_id,
+        position: guild.roles.len() as u16,
+        ..Role::default()
+    };
+    set_role(&mut role, body);
+    let (at, object) = (guild.id, role.json());
+    guild.roles.insert(role_id, role);
+    let d = json!({"role": object, "guild_id": id(at)});
+    call.tell(Some(at), "GUILD_ROLE_CREATE", intents::GUILDS, &d);
+    json(object)
+}
+
+fn set_role(role: &mut Role, mut body: serde_json::Map<String, Value>) {
+    if let Some(colour) = body.get("color").and_then(Value::as_u64) {
+        let colours =
+            json!({"primary_color": colour, "secondary_color": null, "tertiary_color": null});
+        body.insert("colors".to_owned(), colours);
+    } else if let Some(colour) = body
+        .get("colors")
+        .map(|colours| colours["primary_color"].clone())
+    {
+        body.insert("color".to_owned(), colour);
+    }
+    if let Some(permissions) = body.get("permissions").and_then(Value::as_u64) {
+        body.insert("permissions".to_owned(), json!(permissions.to_string()));
+    }
+    role.set.set(&body, &ROLE_SETTABLE);
+    role.set.set(&body, &["color", "colors"]);
+}
+
+pub(super) fn edit_role(call: &mut Call) -> Answer {
+    let (role, body) = (call.id("role")?, call.fields()?.clone());
+    let guild = call.guild()?;
+    let at = guild.id;
+    let Some(known) = guild.roles.get_mut(role) else {
+        return Err(Refusal::unknown(Unknown::Role));
+    };
+    set_role(known, body);
+    let object = known.json();
+    let d = json!({"role": object, "guild_id": id(at)});
+    call.tell(Some(at), "GUILD_ROLE_UPDATE", intents::GUILDS, &d);
+    json(object)
+}
+
+pub(super) fn reorder_roles(call: &mut Call) -> Answer {
+    let at = call.guild()?.id;
+    for entry in call.body.json.as_array().cloned().unwrap_or_default() {
+        let (Some(role), Some(fields)) = (snowflake_of(&entry["id"]), entry.as_object()) else {
+            continue;
+        };
+        let Some(known) = call.guild()?.roles.get_mut(role) else {
+            continue;
+        };
+        known.set.set(fields, &["position"]);
+        let d = json!({"role": known.json(), "guild_id": id(at)});
+        call.tell(Some(at), "GUILD_ROLE_UPDATE", intents::GUILDS, &d);
+    }
+    roles(call)
+}
+
+pub(super) fn delete_role(call: &mut Call) -> Answer {
+    let role = call.id("role")?;
+    let guild = call.guild()?;
+    let at = guild.id;
+    let known = guild
+        .roles
+        .get(role)
+        .ok_or_else(|| Refusal::unknown(Unknown::Role))?;
+    if known.everyone || known.bot.is_some() {
+        return Err(Refusal::bad(50_028, "Invalid role"));
+    }
+    guild.roles.remove(role);
+    let holders = guild
+        .members
+        .iter()
+        .filter(|(_, member)| member.roles.contains(&role));
+    let holders: Vec<u64> = holders.map(|(user, _)| user).collect();
+    let d = json!({"role_id": id(role), "guild_id": id(at)});
+    call.tell(Some(at), "GUILD_ROLE_DELETE", intents::GUILDS, &d);
+    let shown = holders
+        .into_iter()
+        .map(|user| Planned::ShowRoles { guild: at, user });
+    call.world().agenda.extend(shown);
+    call.tell_consequences();
+    Ok(Reply::Empty)
+}
+
+pub(super) fn voice_state(call: &mut Call) -> Answer {
+    let (guild, _, user) = named(call)?;
+    let home = call.world().guilds.get(guild);
+    let state =
+        home.and_then(|home| Some(home.voices.get(user)?.json(user, home.members.get(user)?)));
+    json(state.ok_or_else(|| {
+        Refusal::new(
+            axum::http::StatusCode::NOT_FOUND,
+            10_065,
+            "Unknown Voice State",
+        )
+    })?)
+}
+
+pub(super) fn prune(call: &mut Call) -> Answer {
+    call.guild()?;
+    json(json!({"pruned": 0}))
+}

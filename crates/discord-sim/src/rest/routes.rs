@@ -1,0 +1,377 @@
+//! The table of routes.
+//!
+//! <https://discord.com/developers/docs/reference>
+
+use std::time::Duration;
+
+use axum::http::Method;
+
+use super::{
+    call::{Answer, Call},
+    channels, commands, guilds, interactions, login, members, messages, webhooks,
+};
+use crate::protocol::buckets::Limit;
+
+/// One route.
+pub(super) struct Route {
+    method: Method,
+    /// `{name}` stands for any one segment.
+    pub(super) path: &'static str,
+    pub(super) limit: Limit,
+    /// Whether the bot's token is needed. Where a token is in the path, that is enough.
+    pub(super) needs_token: bool,
+    /// Whether it counts for the limit over all routes.
+    pub(super) is_global: bool,
+    pub(super) act: fn(&mut Call) -> Answer,
+}
+
+/// A route that has been found, and the segments that it leaves open.
+pub(super) struct Found {
+    pub(super) route: &'static Route,
+    pub(super) params: Vec<(&'static str, String)>,
+}
+
+/// Why no route was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Missing {
+    /// There is no such path.
+    Path,
+    /// The path is there, but not with this method.
+    Method,
+}
+
+/// Finds the route of a request.
+pub(super) fn find(method: &Method, path: &str) -> Result<Found, Missing> {
+    let mut missing = Missing::Path;
+    for route in ROUTES {
+        if let Some(params) = matched(route.path, path) {
+            if route.method == *method {
+                return Ok(Found { route, params });
+            }
+            missing = Missing::Method;
+        }
+    }
+    Err(missing)
+}
+
+fn matched(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    let mut segments = path.trim_matches('/').split('/');
+    let mut params = Vec::new();
+    for expected in pattern.trim_matches('/').split('/') {
+        let segment = segments.next()?;
+        match expected
+            .strip_prefix('{')
+            .and_then(|name| name.strip_suffix('}'))
+        {
+            Some(_) if segment.is_empty() => return None,
+            Some(name) => params.push((name, decoded(segment))),
+            None if expected == segment => {}
+            None => return None,
+        }
+    }
+    segments.next().is_none().then_some(params)
+}
+
+/// Undoes percent-encoding.
+pub(super) fn decoded(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let (mut plain, mut place) = (Vec::with_capacity(bytes.len()), 0);
+    while place < bytes.len() {
+        let digits = bytes
+            .get(place + 1..place + 3)
+            .filter(|_| bytes[place] == b'%');
+        let digits = digits.and_then(|digits| std::str::from_utf8(digits).ok());
+        match digits.and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
+            Some(byte) => {
+                plain.push(byte);
+                place += 3;
+            }
+            None => {
+                plain.push(bytes[place]);
+                place += 1;
+            }
+        }
+    }
+    String::from_utf8_lossy(&plain).into_owned()
+}
+
+const fn limit(requests: u32, seconds: u64) -> Limit {
+    Limit {
+        requests,
+        window: Duration::from_secs(seconds),
+    }
+}
+
+/// The bucket of most routes that read, and of most that change something.
+const READ: Limit = limit(50, 1);
+const WRITE: Limit = limit(10, 10);
+const MESSAGE: Limit = limit(5, 5);
+const REACTION: Limit = Limit {
+    requests: 1,
+    window: Duration::from_millis(300),
+};
+const INTERACTION: Limit = limit(5, 2);
+
+const fn route(
+    method: Method,
+    path: &'static str,
+    limit: Limit,
+    act: fn(&mut Call) -> Answer,
+) -> Route {
+    Route {
+        method,
+        path,
+        limit,
+        needs_token: true,
+        is_global: true,
+        act,
+    }
+}
+
+const fn get(path: &'static str, act: fn(&mut Call) -> Answer) -> Route {
+    route(Method::GET, path, READ, act)
+}
+
+const fn post(path: &'static str, act: fn(&mut Call) -> Answer) -> Route {
+    route(Method::POST, path, WRITE, act)
+}
+
+const fn put(path: &'static str, act: fn(&mut Call) -> Answer) -> Route {
+    route(Method::PUT, path, WRITE, act)
+}
+
+const fn patch(path: &'static str, act: fn(&mut Call) -> Answer) -> Route {
+    route(Method::PATCH, path, WRITE, act)
+}
+
+const fn delete(path: &'static str, act: fn(&mut Call) -> Answer) -> Route {
+    route(Method::DELETE, path, WRITE, act)
+}
+
+impl Route {
+    const fn limited(mut self, limit: Limit) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// Whether it gives an interaction its first answer.
+    pub(super) fn is_first_answer(&self) -> bool {
+        self.path.starts_with("/interactions/")
+    }
+
+    /// A route whose path holds a token.
+    const fn open(mut self) -> Self {
+        self.needs_token = false;
+        self
+    }
+
+    /// A route of interactions: it has no part in the limit over all routes.
+    const fn of_interactions(mut self) -> Self {
+        (self.needs_token, self.is_global, self.limit) = (false, false, INTERACTION);
+        self
+    }
+}
+
+#[rustfmt::skip]
+static ROUTES: &[Route] = &[
+    get("/gateway", login::gateway).open(),
+    get("/gateway/bot", login::gateway_bot),
+    get("/users/@me", login::me),
+    patch("/users/@me", login::edit_me),
+    get("/users/@me/guilds", guilds::mine),
+    delete("/users/@me/guilds/{guild}", guilds::leave),
+    get("/users/@me/guilds/{guild}/member", members::me),
+    post("/users/@me/channels", channels::open_dm),
+    get("/users/{user}", login::user),
+    get("/applications/@me", login::application),
+    patch("/applications/@me", login::application),
+    get("/oauth2/applications/@me", login::application),
+    get("/oauth2/@me", login::authorization),
+
+    get("/applications/{application}/commands", commands::list),
+    post("/applications/{application}/commands", commands::create),
+    put("/applications/{application}/commands", commands::replace),
+    get("/applications/{application}/commands/{command}", commands::one),
+    patch("/applications/{application}/commands/{command}", commands::edit),
+    delete("/applications/{application}/commands/{command}", commands::delete),
+    get("/applications/{application}/guilds/{guild}/commands", commands::list),
+    post("/applications/{application}/guilds/{guild}/commands", commands::create),
+    put("/applications/{application}/guilds/{guild}/commands", commands::replace),
+    get("/applications/{application}/guilds/{guild}/commands/permissions", commands::all_permissions),
+    get("/applications/{application}/guilds/{guild}/commands/{command}", commands::one),
+    patch("/applications/{application}/guilds/{guild}/commands/{command}", commands::edit),
+    delete("/applications/{application}/guilds/{guild}/commands/{command}", commands::delete),
+    get("/applications/{application}/guilds/{guild}/commands/{command}/permissions", commands::permissions),
+    put("/applications/{application}/guilds/{guild}/commands/{command}/permissions", commands::set_permissions),
+    get("/applications/{application}/emojis", login::emojis),
+    post("/applications/{application}/emojis", login::create_emoji),
+    get("/applications/{application}/emojis/{emoji}", login::emoji),
+    delete("/applications/{application}/emojis/{emoji}", login::delete_emoji),
+    get("/applications/{application}/entitlements", guilds::nothing_listed),
+    get("/applications/{application}/skus", guilds::nothing_listed),
+
+    post("/interactions/{interaction}/{token}/callback", interactions::answer).of_interactions(),
+    post("/webhooks/{webhook}/{token}", webhooks::execute).of_interactions(),
+    get("/webhooks/{webhook}/{token}", webhooks::one).open(),
+    patch("/webhooks/{webhook}/{token}", webhooks::edit).open(),
+    delete("/webhooks/{webhook}/{token}", webhooks::delete).open(),
+    get("/webhooks/{webhook}/{token}/messages/{message}", webhooks::read_message).of_interactions(),
+    patch("/webhooks/{webhook}/{token}/messages/{message}", webhooks::edit_message).of_interactions(),
+    delete("/webhooks/{webhook}/{token}/messages/{message}", webhooks::delete_message).of_interactions(),
+    get("/webhooks/{webhook}", webhooks::one),
+    patch("/webhooks/{webhook}", webhooks::edit),
+    delete("/webhooks/{webhook}", webhooks::delete),
+    get("/channels/{channel}/webhooks", webhooks::of_channel),
+    post("/channels/{channel}/webhooks", webhooks::create),
+    get("/guilds/{guild}/webhooks", webhooks::of_guild),
+
+    get("/channels/{channel}", channels::one),
+    patch("/channels/{channel}", channels::edit),
+    delete("/channels/{channel}", channels::delete),
+    get("/channels/{channel}/messages", messages::list),
+    post("/channels/{channel}/messages", messages::create).limited(MESSAGE),
+    post("/channels/{channel}/messages/bulk-delete", messages::delete_many),
+    get("/channels/{channel}/messages/pins", messages::pin_items),
+    put("/channels/{channel}/messages/pins/{message}", messages::pin),
+    delete("/channels/{channel}/messages/pins/{message}", messages::unpin),
+    get("/channels/{channel}/messages/{message}", messages::one),
+    patch("/channels/{channel}/messages/{message}", messages::edit).limited(MESSAGE),
+    delete("/channels/{channel}/messages/{message}", messages::delete).limited(MESSAGE),
+    post("/channels/{channel}/messages/{message}/crosspost", messages::crosspost),
+    put("/channels/{channel}/messages/{message}/reactions/{emoji}/{user}", messages::react).limited(REACTION),
+    delete("/channels/{channel}/messages/{message}/reactions/{emoji}/{user}", messages::unreact).limited(REACTION),
+    get("/channels/{channel}/messages/{message}/reactions/{emoji}", messages::reactors),
+    delete("/channels/{channel}/messages/{message}/reactions/{emoji}", messages::clear_emoji).limited(REACTION),
+    delete("/channels/{channel}/messages/{message}/reactions", messages::clear_reactions).limited(REACTION),
+    post("/channels/{channel}/polls/{message}/expire", messages::expire_poll),
+    get("/channels/{channel}/pins", messages::pins),
+    put("/channels/{channel}/pins/{message}", messages::pin),
+    delete("/channels/{channel}/pins/{message}", messages::unpin),
+    post("/channels/{channel}/typing", messages::type_in),
+    put("/channels/{channel}/permissions/{overwrite}", channels::set_overwrite),
+    delete("/channels/{channel}/permissions/{overwrite}", channels::delete_overwrite),
+    put("/channels/{channel}/voice-status", channels::set_voice_status),
+    get("/channels/{channel}/invites", channels::invites_of_channel),
+    post("/channels/{channel}/invites", channels::create_invite),
+    post("/channels/{channel}/followers", channels::follow),
+    post("/channels/{channel}/messages/{message}/threads", channels::start_thread),
+    post("/channels/{channel}/threads", channels::start_thread),
+    get("/channels/{channel}/threads/archived/public", channels::archived_threads),
+    get("/channels/{channel}/threads/archived/private", channels::archived_threads),
+    get("/channels/{channel}/users/@me/threads/archived/private", channels::archived_threads),
+    get("/channels/{channel}/thread-members", channels::thread_members),
+    put("/channels/{channel}/thread-members/{user}", channels::join_thread),
+    delete("/channels/{channel}/thread-members/{user}", channels::leave_thread),
+    get("/invites/{code}", channels::invite),
+    delete("/invites/{code}", channels::delete_invite),
+
+    get("/guilds/{guild}", guilds::one),
+    patch("/guilds/{guild}", guilds::edit),
+    get("/guilds/{guild}/preview", guilds::preview),
+    get("/guilds/{guild}/channels", channels::of_guild),
+    post("/guilds/{guild}/channels", channels::create),
+    patch("/guilds/{guild}/channels", channels::reorder),
+    get("/guilds/{guild}/threads/active", channels::active_threads),
+    get("/guilds/{guild}/members", members::list),
+    get("/guilds/{guild}/members/search", members::search),
+    patch("/guilds/{guild}/members/{user}", members::edit),
+    get("/guilds/{guild}/members/{user}", members::one),
+    put("/guilds/{guild}/members/{user}", members::add),
+    delete("/guilds/{guild}/members/{user}", members::kick),
+    put("/guilds/{guild}/members/{user}/roles/{role}", members::add_role),
+    delete("/guilds/{guild}/members/{user}/roles/{role}", members::remove_role),
+    get("/guilds/{guild}/bans", members::bans),
+    get("/guilds/{guild}/bans/{user}", members::ban_of),
+    put("/guilds/{guild}/bans/{user}", members::ban),
+    delete("/guilds/{guild}/bans/{user}", members::unban),
+    post("/guilds/{guild}/bulk-ban", members::ban_many),
+    get("/guilds/{guild}/prune", members::prune),
+    post("/guilds/{guild}/prune", members::prune),
+    get("/guilds/{guild}/voice-states/{user}", members::voice_state),
+    get("/guilds/{guild}/roles", members::roles),
+    post("/guilds/{guild}/roles", members::create_role),
+    patch("/guilds/{guild}/roles", members::reorder_roles),
+    get("/guilds/{guild}/roles/{role}", members::role),
+    patch("/guilds/{guild}/roles/{role}", members::edit_role),
+    delete("/guilds/{guild}/roles/{role}", members::delete_role),
+    get("/guilds/{guild}/emojis", guilds::emojis),
+    post("/guilds/{guild}/emojis", guilds::create_emoji),
+    get("/guilds/{guild}/emojis/{emoji}", guilds::emoji),
+    patch("/guilds/{guild}/emojis/{emoji}", guilds::edit_emoji),
+    delete("/guilds/{guild}/emojis/{emoji}", guilds::delete_emoji),
+    get("/guilds/{guild}/stickers", guilds::stickers),
+    post("/guilds/{guild}/stickers", guilds::create_sticker),
+    get("/guilds/{guild}/stickers/{sticker}", guilds::sticker),
+    patch("/guilds/{guild}/stickers/{sticker}", guilds::edit_sticker),
+    delete("/guilds/{guild}/stickers/{sticker}", guilds::delete_sticker),
+    get("/stickers/{sticker}", guilds::any_sticker),
+    get("/guilds/{guild}/soundboard-sounds", guilds::sounds),
+    post("/guilds/{guild}/soundboard-sounds", guilds::create_sound),
+    get("/guilds/{guild}/soundboard-sounds/{sound}", guilds::sound),
+    patch("/guilds/{guild}/soundboard-sounds/{sound}", guilds::edit_sound),
+    delete("/guilds/{guild}/soundboard-sounds/{sound}", guilds::delete_sound),
+    get("/soundboard-default-sounds", guilds::nothing_listed),
+    get("/guilds/{guild}/scheduled-events", guilds::events),
+    post("/guilds/{guild}/scheduled-events", guilds::create_event),
+    get("/guilds/{guild}/scheduled-events/{event}", guilds::event),
+    patch("/guilds/{guild}/scheduled-events/{event}", guilds::edit_event),
+    delete("/guilds/{guild}/scheduled-events/{event}", guilds::delete_event),
+    get("/guilds/{guild}/scheduled-events/{event}/users", guilds::event_users),
+    post("/stage-instances", guilds::create_stage),
+    get("/stage-instances/{channel}", guilds::stage),
+    patch("/stage-instances/{channel}", guilds::edit_stage),
+    delete("/stage-instances/{channel}", guilds::delete_stage),
+    get("/guilds/{guild}/auto-moderation/rules", guilds::rules),
+    post("/guilds/{guild}/auto-moderation/rules", guilds::create_rule),
+    get("/guilds/{guild}/auto-moderation/rules/{rule}", guilds::rule),
+    patch("/guilds/{guild}/auto-moderation/rules/{rule}", guilds::edit_rule),
+    delete("/guilds/{guild}/auto-moderation/rules/{rule}", guilds::delete_rule),
+    get("/guilds/{guild}/audit-logs", guilds::audit_log),
+    get("/guilds/{guild}/invites", channels::invites_of_guild),
+    get("/guilds/{guild}/integrations", guilds::nothing_listed),
+    get("/guilds/{guild}/templates", guilds::nothing_listed),
+    get("/guilds/{guild}/vanity-url", guilds::vanity),
+    get("/guilds/{guild}/regions", guilds::voice_regions),
+    get("/voice/regions", guilds::voice_regions),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_first_pattern_that_fits_counts() {
+        let found = find(&Method::GET, "/users/@me").ok().unwrap();
+        assert_eq!(found.route.path, "/users/@me");
+        let found = find(
+            &Method::PUT,
+            "/channels/1/messages/2/reactions/%F0%9F%91%8D/@me",
+        )
+        .ok()
+        .unwrap();
+        assert_eq!(found.params[2], ("emoji", "👍".to_owned()));
+        assert_eq!(
+            find(&Method::GET, "/guilds/1/none").err(),
+            Some(Missing::Path)
+        );
+        assert_eq!(
+            find(&Method::DELETE, "/gateway").err(),
+            Some(Missing::Method)
+        );
+    }
+
+    #[test]
+    fn no_route_hides_another() {
+        for (place, route) in ROUTES.iter().enumerate() {
+            let path = route.path.replace(['{', '}'], "x");
+            let found = find(&route.method, &path).ok().unwrap();
+            assert!(std::ptr::eq(found.route, &ROUTES[place]), "{}", route.path);
+        }
+    }
+
+    #[test]
+    fn what_is_not_encoded_stays() {
+        assert_eq!(decoded("100%"), "100%");
+        assert_eq!(decoded("a%3A1"), "a:1");
+    }
+}
