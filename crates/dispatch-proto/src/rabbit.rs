@@ -40,6 +40,12 @@ pub fn shard_queue(shard: u32) -> String {
 
 /// Exclusive queue whose holder owns the shard: a lock that the broker releases when its connection dies.
 #[must_use]
-pub fn owner_lock(shard: u32) -> String {
+pub fn owner_lock(total: u32, shard: u32) -> String {
+    format!("gateway.owner.{total}.{shard}")
+}
+
+/// The lock of versions that did not name the total: held too, so that during an update no shard has two owners.
+#[must_use]
+pub fn owner_lock_without_total(shard: u32) -> String {
     format!("gateway.owner.{shard}")
 }

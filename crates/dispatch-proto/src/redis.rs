@@ -11,21 +11,36 @@ pub const STARTED: &str = "gateway_started";
 /// Total number of shards, a decimal number.
 pub const SHARDS: &str = "gateway_shards";
 
-/// Hash: shard number → JSON of [`crate::session::SessionRecord`]. One field for each shard, so that replicas that own
+/// Hash: [`shard_field`] → JSON of [`crate::session::SessionRecord`]. One field for each shard, so that replicas that own
 /// different shards never overwrite each other.
 pub const SESSIONS_HASH: &str = "dispatch:sessions";
-/// Hash: shard number → JSON of [`crate::session::ShardStatus`], from which [`STATUSES`] is written.
+/// Hash: [`shard_field`] → JSON of [`crate::session::ShardStatus`], from which [`STATUSES`] is written.
 pub const STATUSES_HASH: &str = "dispatch:statuses";
-/// Hash: shard number → the process that owns the shard. Only the owner may store the shard's session.
+/// Hash: [`shard_field`] → the process that owns the shard, or [`GIVEN_AWAY`]. Only the owner may store the shard's session.
 pub const OWNERS_HASH: &str = "dispatch:owners";
+/// In place of an owner: it has given the shard away so that all hold as many.
+pub const GIVEN_AWAY: &str = "given away";
 
+/// Number of shards that the living processes of gateway-ingest have agreed on, a decimal number; gone soon after the last of them.
+pub const PLAN: &str = "dispatch:shards:plan";
 /// The number of shards that Discord has refused last (close codes 4010 and 4011), a decimal number.
 pub const REFUSED_SHARDS: &str = "dispatch:shards:refused";
 
-/// Key that exists while this process of gateway-ingest lives and is connected to RabbitMQ.
+/// Set of the processes of gateway-ingest that live, or lived a moment ago.
+pub const INGESTS: &str = "dispatch:ingests";
+
+/// Key that exists while this process of gateway-ingest lives and is connected to RabbitMQ: JSON of the shards that it may hold.
 #[must_use]
 pub fn ingest_alive(instance: &str) -> String {
     format!("dispatch:ingest:{instance}")
+}
+
+/// A shard's field in the hashes. The total is the generation of shards: one number means other guilds under another total.
+///
+/// Before, the field was the shard's number alone; that is still read, and written where a process of that version looks.
+#[must_use]
+pub fn shard_field(total: u32, shard: u32) -> String {
+    format!("{total}:{shard}")
 }
 
 /// The keys of one partition's writer.

@@ -11,7 +11,8 @@ use dispatch_service::{
         catalogue::{
             ACTIVITY_NAME, ACTIVITY_TYPE, BUFFER_BYTES, CLUSTERS, COMMAND_TTL, DISCORD_GATEWAY_URL,
             IDENTIFY_RESERVE, INTENTS, LARGE_THRESHOLD, LOG_CHANNEL, PARTITIONS, RESUME,
-            SHARDS_CONCURRENCY, SHARDS_END, SHARDS_START, SHARDS_TOTAL, SHARDS_WAIT, STATUS,
+            SHARDS_CONCURRENCY, SHARDS_END, SHARDS_ORDINAL, SHARDS_REPLICAS, SHARDS_START,
+            SHARDS_TOTAL, SHARDS_WAIT, STATUS,
         },
     },
     topology::QueueType,
@@ -25,7 +26,10 @@ use twilight_model::{
     id::{Id, marker::ChannelMarker},
 };
 
-use crate::core::identify::{Policy, Reserve};
+use crate::core::{
+    identify::{Policy, Reserve},
+    shards::{Range, ordinal},
+};
 
 /// Bytes that a semaphore can count; far more than anybody's memory on 64 bits.
 const MOST_BUFFER_BYTES: u32 = u32::MAX;
@@ -66,9 +70,8 @@ pub(crate) struct DiscordConfig {
 /// Which shards there are, and how they identify.
 #[derive(Clone, Debug)]
 pub(crate) struct ShardsConfig {
-    pub(crate) start: u32,
-    /// The last one's number; `None` for the last there is.
-    pub(crate) end: Option<u32>,
+    /// Those that this process may hold.
+    pub(crate) range: Range,
     /// `None`: ask Discord.
     pub(crate) total: Option<u32>,
     pub(crate) identifies: Policy,
@@ -128,8 +131,7 @@ fn discord(reader: &mut Reader) -> Option<DiscordConfig> {
 
 fn shards(reader: &mut Reader) -> ShardsConfig {
     ShardsConfig {
-        start: reader.number(&SHARDS_START, 0..),
-        end: reader.optional_parsed(&SHARDS_END),
+        range: range(reader),
         total: match reader.text(&SHARDS_TOTAL) {
             auto if auto.eq_ignore_ascii_case("auto") => None,
             _ => Some(reader.number(&SHARDS_TOTAL, 1..)),
@@ -144,6 +146,26 @@ fn shards(reader: &mut Reader) -> ShardsConfig {
                 .unwrap_or(Reserve::Number(0)),
         },
     }
+}
+
+/// By a replica's number, if there is one, else from one shard to another.
+fn range(reader: &mut Reader) -> Range {
+    let start = reader.number(&SHARDS_START, 0..);
+    let end = reader.optional_parsed(&SHARDS_END);
+    if reader.optional(&SHARDS_ORDINAL).is_none() {
+        return Range::Numbers { start, end };
+    }
+    let ordinal = reader.checked(&SHARDS_ORDINAL, ordinal).unwrap_or_default();
+    let replicas = reader.number(&SHARDS_REPLICAS, 1..);
+    if ordinal >= replicas {
+        let expected = format!("a number above that of SHARDS_ORDINAL, {ordinal}");
+        reader.problem(&SHARDS_REPLICAS, expected);
+    }
+    if start != 0 || end.is_some() {
+        let expected = "no SHARDS_START and SHARDS_END beside it".to_owned();
+        reader.problem(&SHARDS_ORDINAL, expected);
+    }
+    Range::Part { ordinal, replicas }
 }
 
 fn presence(reader: &mut Reader) -> Option<UpdatePresencePayload> {
@@ -232,10 +254,11 @@ mod tests {
         ]);
         assert_eq!(problems, "");
         let config = config.unwrap();
-        assert_eq!(
-            (config.shards.start, config.shards.end, config.shards.total),
-            (1, Some(2), Some(4))
-        );
+        let range = Range::Numbers {
+            start: 1,
+            end: Some(2),
+        };
+        assert_eq!((config.shards.range, config.shards.total), (range, Some(4)));
         assert_eq!(config.shards.identifies.wait, Duration::from_secs(6));
         assert_eq!(config.shards.identifies.reserve, Reserve::Percent(10));
         assert_eq!(
@@ -270,6 +293,31 @@ mod tests {
         assert!(!config.resume);
         assert_eq!(config.log_channel, None);
         assert_eq!(config.discord.presence.status, Status::Idle);
+    }
+
+    #[test]
+    fn a_range_may_be_that_of_a_pod() {
+        let token = ("BOT_TOKEN", "secret");
+        let pod = ("SHARDS_ORDINAL", "gateway-ingest-2");
+        let (config, problems) = read([token, pod, ("SHARDS_REPLICAS", "3")]);
+        assert_eq!(problems, "");
+        let part = Range::Part {
+            ordinal: 2,
+            replicas: 3,
+        };
+        assert_eq!(config.unwrap().shards.range, part);
+        for wrong in [
+            vec![token, pod],
+            vec![token, pod, ("SHARDS_REPLICAS", "2")],
+            vec![token, pod, ("SHARDS_REPLICAS", "3"), ("SHARDS_END", "4")],
+            vec![
+                token,
+                ("SHARDS_ORDINAL", "ingest"),
+                ("SHARDS_REPLICAS", "3"),
+            ],
+        ] {
+            assert!(read(wrong).1.contains("SHARDS_"));
+        }
     }
 
     #[test]

@@ -7,7 +7,10 @@ mod discord;
 mod identify;
 mod link;
 mod links;
+mod members;
 mod notices;
+mod ownership;
+mod plan;
 mod publishers;
 mod replies;
 mod shard;
@@ -16,6 +19,7 @@ mod table;
 
 use std::{
     hash::{BuildHasher as _, RandomState},
+    ops::RangeInclusive,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -25,22 +29,21 @@ use dispatch_service::{
     health::{Condition, Health},
     start::Surroundings,
 };
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use twilight_gateway::{Config as ShardConfig, ConfigBuilder};
 
 use crate::{
     config::Config,
-    core::{close::refuses_total, schedule::prefetch, shards::range},
+    core::{close::refuses_total, schedule::prefetch},
     error::IngestError,
-    metrics,
 };
-use claim::Sighted;
 use context::{Budget, Context};
 use identify::IdentifyQueue;
 use link::Topology;
 use links::Links;
 use notices::Notices;
+use ownership::Ended;
 use publishers::Publishers;
 use replies::Replies;
 use store::Inherited;
@@ -105,27 +108,64 @@ pub(crate) async fn run(
     let Some(info) = discord::gateway(&client, &stop).await? else {
         return Ok(());
     };
-    let Some(inherited) = stop
-        .run_until_cancelled(store::inherited(&config.redis))
-        .await
-    else {
-        return Ok(());
-    };
-    let total = total(&config, &info, &inherited);
-    let shards = range(config.shards.start, config.shards.end, total)?;
-    announce(&info.limit, total, shards.clone());
+    let conditions = Arc::new(conditions);
+    // Again where the others turn out to go by another number of shards.
+    loop {
+        let agreed = plan::agree(&config, &info, &conditions.shards, &stop).await;
+        let Some((total, inherited)) = agreed else {
+            return Ok(());
+        };
+        let plan = Plan {
+            total,
+            inherited,
+            info: info.clone(),
+        };
+        if serve(&config, &conditions, &client, plan, &stop).await? == Ended::Stopped {
+            return Ok(());
+        }
+    }
+}
+
+/// What the processes have agreed on, and what Discord said.
+struct Plan {
+    total: u32,
+    inherited: Inherited,
+    info: GatewayBot,
+}
+
+/// Holds shards of one plan.
+async fn serve(
+    config: &Config,
+    conditions: &Arc<Conditions>,
+    client: &Arc<Client>,
+    plan: Plan,
+    stop: &CancellationToken,
+) -> Result<Ended, IngestError> {
+    let Plan {
+        total,
+        inherited,
+        info,
+    } = plan;
+    let range = config.shards.range.of(total)?;
+    announce(&info.limit, total, range.as_ref());
 
     let topology = Topology {
         partitions: config.partitions,
         queue_type: config.queue_type,
     };
-    let held = shards.clone().count();
-    let publishers = held.min(config.partitions as usize) + OTHER_CHANNELS;
-    let links = Links::open(&config.rabbit, publishers, topology, conditions.rabbitmq);
+    let most = range
+        .as_ref()
+        .map_or(total as usize, |range| range.clone().count());
+    let publishers = most.min(config.partitions as usize) + OTHER_CHANNELS;
+    let connected = conditions.rabbitmq.clone();
+    let links = Links::open(&config.rabbit, publishers, topology, connected);
     let notices = Notices::start(client.clone(), config.log_channel);
     let identifies = IdentifyQueue::new(config.shards.identifies, info.limit);
-    let prefetch = prefetch(held);
-    let replies = Replies::start(links.publishing.clone(), held * usize::from(prefetch));
+    let prefetch = prefetch(most);
+    let replies = Replies::start(
+        links.publishing.clone(),
+        most.max(1) * usize::from(prefetch),
+    );
     let table = Arc::new(SessionTable::default());
     let publishers = Publishers::start(total, topology, &links.publishing, &table);
     let context = Arc::new(Context {
@@ -140,29 +180,18 @@ pub(crate) async fn run(
         prefetch,
         notices,
         budget: Budget::new(config.buffer_bytes),
-        gateway: gateway(&config, info, identifies.clone()),
+        gateway: gateway(config, info, identifies.clone()),
         identifies,
-        sighted: Sighted::default(),
-        trying: Semaphore::new(TRYING),
         publishers,
         slots: Arc::new(Semaphore::new(CONNECTING)),
         repeats: Mutex::default(),
-        config,
+        config: config.clone(),
     });
-    shards.clone().for_each(|shard| context.table.enter(shard));
     let stored = CancellationToken::new();
-    let keeper = store::keep(
-        context.clone(),
-        store::Seen {
-            redis: conditions.redis,
-            shards: conditions.shards,
-            buffer: conditions.buffer,
-        },
-        stored.clone(),
-    );
+    let keeper = store::keep(context.clone(), conditions.clone(), stored.clone());
     let keeper = tokio::spawn(keeper);
 
-    let result = hold(&context, &client, shards, &stop).await;
+    let result = hold(&context, client, range, stop).await;
 
     if let Err(IngestError::Closed { code, .. }) = &result
         && refuses_total(*code)
@@ -190,54 +219,29 @@ pub(crate) async fn run(
     result
 }
 
-/// Runs the shards. The first one that fails ends them all, the others resumably.
+/// Runs shards, and lets them identify. What fails first ends all, the shards resumably.
 async fn hold(
     context: &Arc<Context>,
     client: &Arc<Client>,
-    shards: impl Iterator<Item = u32>,
+    range: Option<RangeInclusive<u32>>,
     stop: &CancellationToken,
-) -> Result<(), IngestError> {
-    let stop = stop.child_token();
-    let mut tasks = JoinSet::new();
-    let (identifies, client, stopped) = (context.identifies.clone(), client.clone(), stop.clone());
-    tasks.spawn(async move {
-        let ask = || discord::gateway(&client, &stopped);
-        match stopped.run_until_cancelled(identifies.run(ask)).await {
-            Some(result) => result,
-            None => Ok(()),
-        }
-    });
-    for shard in shards {
-        tasks.spawn(shard::run(context.clone(), shard, stop.clone()));
-    }
-    let mut result = Ok(());
-    while let Some(ended) = tasks.join_next().await {
-        if let Err(error) = ended.map_err(IngestError::from).flatten()
-            && result.is_ok()
-        {
-            tracing::error!(%error, "ending all shards");
-            result = Err(error);
-            stop.cancel();
-        }
-    }
-    result
-}
-
-/// The number of shards: as it is set, else as it was while there are sessions to resume, else what Discord recommends.
-fn total(config: &Config, info: &GatewayBot, inherited: &Inherited) -> u32 {
-    metrics::recommended_shards(info.shards);
-    if let Some(total) = config.shards.total {
-        return total;
-    }
-    let kept = inherited.total().filter(|_| config.resume);
-    if let Some(kept) = kept.filter(|kept| *kept != info.shards) {
-        tracing::warn!(
-            total = kept,
-            recommended = info.shards,
-            "discord recommends another number of shards: keeping the one with sessions to resume (RESUME=false takes discord's)"
-        );
-    }
-    kept.unwrap_or(info.shards)
+) -> Result<Ended, IngestError> {
+    let ending = stop.child_token();
+    let identifying = async {
+        let ask = || discord::gateway(client, &ending);
+        let run = context.identifies.clone().run(ask);
+        let result = ending.run_until_cancelled(run).await;
+        ending.cancel();
+        result.unwrap_or(Ok(()))
+    };
+    let holding = async {
+        let result = ownership::hold(context.clone(), range, &ending).await;
+        ending.cancel();
+        result
+    };
+    let (identified, held) = tokio::join!(identifying, holding);
+    identified?;
+    held
 }
 
 fn gateway(
@@ -255,13 +259,13 @@ fn gateway(
         .build()
 }
 
-fn announce(limit: &StartLimit, total: u32, shards: impl Iterator<Item = u32>) {
+fn announce(limit: &StartLimit, total: u32, range: Option<&RangeInclusive<u32>>) {
     tracing::info!(
         total,
-        shards = shards.count(),
+        ?range,
         max_concurrency = limit.max_concurrency,
         identifies_left = limit.remaining,
-        "starting the shards"
+        "sharing the shards"
     );
 }
 

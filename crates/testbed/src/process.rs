@@ -181,6 +181,12 @@ impl Process {
         ))
     }
 
+    /// How many shards a gateway-ingest has connected now; `None` if it does not say.
+    pub async fn shards_connected(&self) -> Option<u32> {
+        let statuses = self.metrics().await.ok()?.by("gateway_statuses", "type");
+        statuses.get("Connected").map(|shards| *shards as u32)
+    }
+
     /// Its log file.
     #[must_use]
     pub fn log(&self) -> &PathBuf {

@@ -122,7 +122,7 @@ impl Stack {
         })
     }
 
-    /// Waits until all services are ready.
+    /// Waits until all services are ready and all shards connected: gateway-ingest is ready already while they wait for their turn.
     ///
     /// # Errors
     ///
@@ -131,6 +131,11 @@ impl Stack {
         for process in self.processes() {
             process.ready(READY_LIMIT).await?;
         }
+        let connected = wait::until("all shards to be connected", READY_LIMIT, async || {
+            self.ingest.shards_connected().await == Some(self.shards)
+        });
+        let connected = connected.await;
+        connected.with_context(|| self.ingest.log_tail(40))?;
         Ok(())
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dispatch_proto::redis::{SHARDS, STATUSES_HASH};
+use dispatch_proto::redis::{SHARDS, STATUSES_HASH, shard_field};
 use dispatch_service::{health::Condition, redis_link::RedisLink};
 use redis::{AsyncCommands, RedisError};
 use tokio::sync::watch;
@@ -100,10 +100,11 @@ impl Shards {
 
     /// A shard's status as its owner wrote it, `None` if there is none yet.
     pub(crate) async fn status(&self, shard: u32) -> Result<Option<String>, RedisError> {
+        let total = self.total().unwrap_or_default();
         self.redis
             .connection()
             .await?
-            .hget(STATUSES_HASH, shard)
+            .hget(STATUSES_HASH, shard_field(total, shard))
             .await
     }
 }

@@ -44,10 +44,14 @@ settings! {
         "The bot's token; white space around it and a leading `Bot ` are dropped. Needed by gateway-ingest, and by cache-writer if `LOG_GUILD_CHANNEL` is set.", secret;
     BOT_TOKEN_FILE = "", "a file that holds BOT_TOKEN, which is not set then",
         "A file that holds it instead, as secrets are mounted.";
-    SHARDS_START = "0", "the first shard of this process, a number",
-        "First shard of this process.";
-    SHARDS_END = "", "the last shard of this process (inclusive), a number below SHARDS_TOTAL; empty for the last",
-        "Last shard of this process, inclusive; empty: the last there is.";
+    SHARDS_START = "0", "the first shard that this process may hold, a number",
+        "First shard that this process may hold. Processes with the same range share it; left at their defaults, all share all shards.";
+    SHARDS_END = "", "the last shard that this process may hold (inclusive), a number below SHARDS_TOTAL; empty for the last",
+        "Last shard that this process may hold, inclusive; empty: the last there is.";
+    SHARDS_ORDINAL = "", "a StatefulSet pod's name or number, for the part of the shards that this process may hold; empty for none",
+        "Instead of a range: the name or number of a StatefulSet's pod, for its part of the shards.";
+    SHARDS_REPLICAS = "", "the number of parts that SHARDS_ORDINAL counts, a number from 1",
+        "The number of parts that `SHARDS_ORDINAL` counts.";
     SHARDS_TOTAL = "auto", "the number of shards, or `auto` to ask Discord",
         "Number of shards, or `auto` for what Discord recommends. With `auto`, the number of the last run stays while there are sessions to resume and Discord has not refused it (4010, 4011); `RESUME=false` takes Discord's.";
     SHARDS_CONCURRENCY = "", "how many shards may identify at once, a number; empty to ask Discord, whose limit is never exceeded",

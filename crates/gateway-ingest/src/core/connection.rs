@@ -290,6 +290,12 @@ impl Connection {
         matches!(self.state, State::Live { .. })
     }
 
+    /// Whether Discord has been asked for a new session, and has not answered.
+    #[must_use]
+    pub const fn is_identifying(&self) -> bool {
+        matches!(self.state, State::Identifying { .. })
+    }
+
     /// Whether the close of the connection is awaited.
     #[must_use]
     pub const fn is_closing(&self) -> bool {

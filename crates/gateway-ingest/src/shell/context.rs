@@ -9,7 +9,6 @@ use tokio::sync::Semaphore;
 use twilight_gateway::Config as ShardConfig;
 
 use super::{
-    claim::Sighted,
     identify::IdentifyQueue,
     link::{Current, Topology},
     links::CommandLinks,
@@ -42,9 +41,6 @@ pub(crate) struct Context {
     pub(crate) notices: Notices,
     pub(crate) budget: Budget,
     pub(crate) identifies: IdentifyQueue,
-    pub(crate) sighted: Sighted,
-    /// How many locks may be tried at once: each takes a channel for a moment.
-    pub(crate) trying: Semaphore,
     pub(crate) publishers: Publishers,
     /// How the shards connect; without a session.
     pub(crate) gateway: ShardConfig<IdentifyQueue>,

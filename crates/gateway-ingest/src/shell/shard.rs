@@ -22,7 +22,12 @@ use std::{
     sync::Arc,
 };
 
-use super::{claim::Attempt, commands::Inbound, context::Context, identify::IdentifyQueue};
+use super::{
+    commands::Inbound,
+    context::Context,
+    identify::IdentifyQueue,
+    ownership::{Order, Stay},
+};
 use crate::{
     core::{
         connection::{Connection as Policy, Input},
@@ -37,13 +42,14 @@ use crate::{
 use client::{Ending, Received};
 use command::Leaving;
 use connect::Leave;
-use dispatch_service::{backoff::Backoff, metrics::Counter};
+use dispatch_proto::session::SessionRecord;
+use dispatch_service::metrics::Counter;
 use futures_util::future::BoxFuture;
 use lapin::{Connection, message::Delivery};
 use outcome::Ticket;
 use room::Beat;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc},
+    sync::{OwnedSemaphorePermit, mpsc, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -51,7 +57,7 @@ use tokio_util::sync::CancellationToken;
 type Client = client::Client<IdentifyQueue>;
 type Event = outbox::Received<OwnedSemaphorePermit>;
 
-/// Holds one shard until `stop`.
+/// Runs one shard, which begins with `session`, until it is ordered to leave, or `stop`.
 ///
 /// # Errors
 ///
@@ -59,12 +65,20 @@ type Event = outbox::Received<OwnedSemaphorePermit>;
 pub(crate) async fn run(
     context: Arc<Context>,
     number: u32,
+    session: Option<SessionRecord>,
+    orders: watch::Receiver<Order>,
     stop: CancellationToken,
 ) -> Result<(), IngestError> {
     let mut task = Task::new(context, number);
-    let result = task.hold(&stop).await;
+    let result = match task.begin(session) {
+        Ok(()) => task.hold(orders, &stop).await,
+        Err(error) => Err(error),
+    };
+    if let Ok(Stay::LetGo) = result {
+        return task.let_go().await;
+    }
     let finished = task.finish().await;
-    result.and(finished)
+    result.map(drop).and(finished)
 }
 
 struct Task {
@@ -97,11 +111,6 @@ struct Task {
 
     /// The connection on which the shard's lock is held.
     claim: Option<Arc<Connection>>,
-    attempt: Option<BoxFuture<'static, Claiming>>,
-    /// The connection that was lost, or on which the lock could not be tried.
-    broken: Option<Arc<Connection>>,
-    claim_backoff: Backoff,
-    locked_logged: bool,
 
     commands: Option<mpsc::Receiver<Inbound>>,
     schedule: Schedule<Ticket>,
@@ -110,17 +119,6 @@ struct Task {
     unacknowledged: Unacknowledged<Box<Delivery>>,
     /// When the schedule is to be looked at again.
     look_at: Option<Instant>,
-}
-
-/// How a try to own the shard ended, with the session to begin with if it was fresh or taken.
-struct Claiming {
-    attempt: Attempt,
-    start: Option<Start>,
-}
-
-/// The shard begins, or begins anew, with this session.
-struct Start {
-    record: Option<dispatch_proto::session::SessionRecord>,
 }
 
 impl Task {
@@ -141,10 +139,6 @@ impl Task {
             full: false,
             beat: Beat::default(),
             claim: None,
-            attempt: None,
-            broken: None,
-            claim_backoff: Backoff::default(),
-            locked_logged: false,
             commands: None,
             schedule: Schedule::default(),
             leaving: None,
@@ -154,10 +148,18 @@ impl Task {
         }
     }
 
-    async fn hold(&mut self, stop: &CancellationToken) -> Result<(), IngestError> {
-        let mut publishing = self.context.publishing.clone();
+    async fn hold(
+        &mut self,
+        mut orders: watch::Receiver<Order>,
+        stop: &CancellationToken,
+    ) -> Result<Stay, IngestError> {
+        orders.mark_changed();
+        let mut stay = Stay::Yes;
         loop {
-            self.try_claim();
+            // An identify that Discord has is not wasted.
+            if stay == Stay::LetGo || (stay == Stay::Release && !self.policy.is_identifying()) {
+                return Ok(stay);
+            }
             self.ask_leave();
             self.hand_over_due().await?;
             self.note_room()?;
@@ -165,11 +167,10 @@ impl Task {
             let deadline = self.policy.deadline().map(Instant::from_std);
             tokio::select! {
                 biased;
-                () = stop.cancelled() => return Ok(()),
-                claiming = finished(&mut self.attempt) => self.claimed(claiming).await?,
-                Ok(()) = publishing.changed() => {
-                    let current = publishing.borrow_and_update().clone();
-                    self.connection_changed(current.as_ref());
+                () = stop.cancelled() => return Ok(Stay::Release),
+                Ok(()) = orders.changed() => {
+                    let order = orders.borrow_and_update().clone();
+                    stay = self.ordered(order)?;
                 }
                 leave = finished(&mut self.leave) => self.leave_answered(leave)?,
                 event = finished(&mut self.admission) => self.admitted(event),

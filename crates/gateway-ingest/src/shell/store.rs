@@ -1,24 +1,31 @@
 //! What gateway-ingest keeps on Redis.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+mod scripts;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use dispatch_proto::{
     redis::{
-        OWNERS_HASH, REFUSED_SHARDS, SESSIONS, SESSIONS_HASH, SHARDS, STARTED, STATUSES,
-        STATUSES_HASH, ingest_alive,
+        GIVEN_AWAY, OWNERS_HASH, PLAN, REFUSED_SHARDS, SESSIONS, SESSIONS_HASH, SHARDS,
+        STATUSES_HASH, shard_field,
     },
-    session::{SessionRecord, ShardStatus},
+    session::SessionRecord,
 };
-use dispatch_service::{backoff::Backoff, health::Condition, redis_link::RedisLink};
-use redis::{FromRedisValue, Pipeline, RedisResult, Script};
+use dispatch_service::{backoff::Backoff, redis_link::RedisLink};
+use redis::{FromRedisValue, Pipeline, RedisResult};
 use serde::de::DeserializeOwned;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use twilight_model::util::Timestamp;
 
 use super::{
-    claim,
+    Conditions,
     context::{Context, unix_time},
+    members,
 };
 use crate::{
     core::{
@@ -32,42 +39,12 @@ use crate::{
 const EVERY: Duration = Duration::from_secs(1);
 /// How often everything is stored, changed or not: Redis may have lost it without our noticing.
 const ALL_EVERY: Duration = Duration::from_secs(15);
-/// How long a process counts as alive after its last sign of life.
-const ALIVE_MILLIS: u64 = 5_000;
-
-/// Stores a session or a status only for the shard's owner: a process that lost a shard while it was frozen must not overwrite what its
-/// successor stored. On a Redis that lost its data the first to write becomes the owner. Returns the shards refused.
-const STORE: &str = r"
-local refused = {}
-for i = 2, #ARGV, 2 do
-  local shard = ARGV[i]
-  local owner = redis.call('HGET', KEYS[1], shard)
-  if not owner then
-    redis.call('HSET', KEYS[1], shard, ARGV[1])
-    owner = ARGV[1]
-  end
-  if owner == ARGV[1] then
-    redis.call('HSET', KEYS[2], shard, ARGV[i + 1])
-  else
-    table.insert(refused, tonumber(shard))
-  end
-end
-return refused";
-
-/// What the keeper finds out, for readiness.
-pub(crate) struct Seen {
-    /// Redis takes what is written.
-    pub(crate) redis: Condition,
-    /// Every shard is connected.
-    pub(crate) shards: Condition,
-    /// Every shard has room for what it reads.
-    pub(crate) buffer: Condition,
-}
+/// Longest time to store what a shard that goes leaves behind. What is not stored then Discord sends again.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 
 /// Writes sessions, statuses and the keys that others read, until `stop`; then a last time.
-pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationToken) {
+pub(crate) async fn keep(context: Arc<Context>, seen: Arc<Conditions>, stop: CancellationToken) {
     let connected = &seen.redis;
-    let script = Script::new(STORE);
     let mut tick = interval(EVERY);
     tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let mut all_at = Instant::now();
@@ -86,15 +63,17 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
             all_at = Instant::now();
             context.table.all_changed();
         }
-        let stored = store(&context, &script, urgent).await;
+        let stored = store(&context, urgent).await;
         stale |= stored.as_ref().is_ok_and(|stored| *stored);
         let mut result = stored.map(drop);
-        if result.is_ok() && !urgent {
-            result = show_life(&context, stopping).await;
-        }
+        // The shards that have ended have left their last word.
+        stale |= stopping;
         if result.is_ok() && stale && !urgent {
-            result = summarise(&context).await;
+            result = scripts::summarise(&context).await;
             stale = result.is_err();
+        }
+        if result.is_ok() && stopping {
+            result = members::leave(&context).await;
         }
         if let Err(error) = &result
             && connected.is_met()
@@ -108,8 +87,8 @@ pub(crate) async fn keep(context: Arc<Context>, seen: Seen, stop: CancellationTo
     }
 }
 
-/// Stores what has changed of own shards; `true` if there was anything. If it is urgent, only sessions that have begun.
-async fn store(context: &Context, script: &Script, urgent: bool) -> RedisResult<bool> {
+/// Stores what has changed; `true` if there was anything. If it is urgent, only sessions that have begun.
+async fn store(context: &Context, urgent: bool) -> RedisResult<bool> {
     let sessions: BTreeMap<u32, String> = (context.table.take_changed(urgent).iter())
         .map(|record| (record.shard, json(record)))
         .collect();
@@ -121,21 +100,12 @@ async fn store(context: &Context, script: &Script, urgent: bool) -> RedisResult<
             .map(|status| (status.shard, json(status)))
             .collect()
     };
-    let mut refused = Vec::new();
+    let mut refused = BTreeSet::new();
     for (hash, values) in [(SESSIONS_HASH, &sessions), (STATUSES_HASH, &statuses)] {
         if values.is_empty() {
             continue;
         }
-        let mut call = script.prepare_invoke();
-        call.key(OWNERS_HASH).key(hash).arg(&context.instance);
-        for (shard, value) in values {
-            call.arg(*shard).arg(value);
-        }
-        let stored = async {
-            let mut redis = context.config.redis.connection().await?;
-            call.invoke_async::<Vec<u32>>(&mut redis).await
-        };
-        match stored.await {
+        match scripts::store(context, hash, values).await {
             Ok(shards) => refused.extend(shards),
             Err(error) => {
                 let all = sessions.keys().chain(statuses.keys()).copied();
@@ -144,47 +114,19 @@ async fn store(context: &Context, script: &Script, urgent: bool) -> RedisResult<
             }
         }
     }
-    refused.sort_unstable();
-    refused.dedup();
     if !refused.is_empty() {
         metrics::sessions_refused(refused.len());
-        // Redis may have come back with older data: the lock on RabbitMQ is what counts.
-        let held = claim::held(context, &refused).await;
         tracing::warn!(
             shards = ?refused,
-            held = ?held,
-            "sessions not stored: redis names another owner of these shards; owning again those whose lock is held"
+            "sessions not stored: redis does not name this process as the owner of these shards"
         );
-        if !held.is_empty() {
-            let mut pipe = redis::pipe();
-            for shard in &held {
-                pipe.hset(OWNERS_HASH, *shard, &context.instance).ignore();
-            }
-            context.table.give_back(held);
-            pipe.exec_async(&mut context.config.redis.connection().await?)
-                .await?;
-        }
+        context.table.give_back(refused);
     }
     Ok(!sessions.is_empty() || !statuses.is_empty())
 }
 
-/// Says that this process lives and can own shards; at the end, that it does not any more.
-async fn show_life(context: &Context, stopping: bool) -> RedisResult<()> {
-    let key = ingest_alive(&context.instance);
-    let mut pipe = redis::pipe();
-    if stopping {
-        pipe.del(key).ignore();
-    } else if context.publishing.borrow().is_some() {
-        pipe.pset_ex(key, 1, ALIVE_MILLIS).ignore();
-    } else {
-        return Ok(());
-    }
-    pipe.exec_async(&mut context.config.redis.connection().await?)
-        .await
-}
-
 /// Gauges and readiness, from what the shards said last.
-fn observe(context: &Context, seen: &Seen) {
+fn observe(context: &Context, seen: &Conditions) {
     let statuses = context.table.statuses();
     let count = |wanted: Status| statuses.iter().filter(|status| **status == wanted).count();
     metrics::shards(statuses.len());
@@ -200,29 +142,6 @@ fn observe(context: &Context, seen: &Seen) {
         );
     }
     seen.buffer.set(full == 0);
-}
-
-/// Rewrites the keys that others read. They are put together from the hashes, to which every replica adds its own shards.
-async fn summarise(context: &Context) -> RedisResult<()> {
-    let mut redis = context.config.redis.connection().await?;
-    let mut read = redis::pipe();
-    read.hvals(SESSIONS_HASH).hvals(STATUSES_HASH);
-    let (sessions, statuses): (Vec<String>, Vec<String>) = read.query_async(&mut redis).await?;
-    let mut sessions: Vec<SessionRecord> = parsed(&sessions);
-    sessions.retain(|record| record.shards_total == context.total && record.shard < context.total);
-    sessions.sort_unstable_by_key(|record| record.shard);
-    let mut statuses: Vec<ShardStatus> = parsed(&statuses);
-    statuses.retain(|status| status.shard < context.total);
-    statuses.sort_unstable_by_key(|status| status.shard);
-    redis::pipe()
-        .set(SESSIONS, json(&sessions))
-        .ignore()
-        .set(STATUSES, json(&statuses))
-        .ignore()
-        .set(SHARDS, context.total)
-        .ignore()
-        .query_async(&mut redis)
-        .await
 }
 
 fn parsed<T: DeserializeOwned>(texts: &[String]) -> Vec<T> {
@@ -279,49 +198,93 @@ pub(crate) async fn inherited(redis: &RedisLink) -> Inherited {
 pub(crate) async fn refuse_total(context: &Context) {
     let mut pipe = redis::pipe();
     pipe.set(REFUSED_SHARDS, context.total).ignore();
+    pipe.del(PLAN).ignore();
     until_done(&context.config.redis, &pipe).await
 }
 
 /// The process that Redis names as the shard's owner.
 pub(crate) async fn owner(context: &Context, shard: u32) -> Option<String> {
     let mut pipe = redis::pipe();
+    // Under the older version's name stands who owned the shard last, of whatever version.
     pipe.hget(OWNERS_HASH, shard);
-    let (owner,) = until_done(&context.config.redis, &pipe).await;
-    owner
+    pipe.hget(OWNERS_HASH, shard_field(context.total, shard));
+    let (older, owner): (Option<String>, Option<String>) =
+        until_done(&context.config.redis, &pipe).await;
+    older.or(owner)
 }
 
-/// Whether a process has given a sign of life of late.
-pub(crate) async fn is_alive(context: &Context, instance: &str) -> bool {
-    let mut pipe = redis::pipe();
-    pipe.exists(ingest_alive(instance));
-    let (alive,) = until_done(&context.config.redis, &pipe).await;
-    alive
+/// A shard that this process has just begun to own.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) shard: u32,
+    /// Whether another process has owned the shard since this one last did.
+    pub(crate) taken: bool,
+    /// Whether the owner before has given the shard away.
+    pub(crate) given: bool,
+    /// The session that is stored.
+    record: Option<String>,
 }
 
-/// Names this process as the shard's owner. The first shard is the start of the process's work.
-pub(crate) async fn own(context: &Context, shard: u32) {
-    let mut pipe = redis::pipe();
-    pipe.hset(OWNERS_HASH, shard, &context.instance).ignore();
-    if context.table.starts() {
-        pipe.set(STARTED, timestamp()).ignore();
+impl Owned {
+    /// The session that the shard may resume. `running`: whatever `RESUME` says, because it is not from before this process.
+    pub(crate) fn session(&self, context: &Context, running: bool) -> Option<SessionRecord> {
+        if !context.config.resume && !running {
+            return None;
+        }
+        let stored = Stored {
+            own: self.record.clone(),
+            shared: context.inherited.sessions.get(&self.shard).cloned(),
+            total: context.inherited.total.total,
+        };
+        resumable(&stored, self.shard, context.total)
     }
-    until_done(&context.config.redis, &pipe).await
 }
 
-/// The session that the shard may resume.
-pub(crate) async fn session(context: &Context, shard: u32) -> Option<SessionRecord> {
-    if !context.config.resume {
-        return None;
-    }
-    let mut pipe = redis::pipe();
-    pipe.hget(SESSIONS_HASH, shard);
-    let (own,) = until_done(&context.config.redis, &pipe).await;
-    let stored = Stored {
-        own,
-        shared: context.inherited.sessions.get(&shard).cloned(),
-        total: context.inherited.total.total,
+/// Names this process as the owner of these shards, whose locks it holds.
+pub(crate) async fn own(context: &Context, shards: &[u32]) -> Vec<Owned> {
+    let mut backoff = Backoff::default();
+    let answers = loop {
+        match scripts::own(context, shards).await {
+            Ok(answers) => break answers,
+            Err(error) => {
+                let delay = backoff.next_delay();
+                tracing::warn!(%error, retry_in_ms = delay.as_millis(), "redis does not answer");
+                tokio::time::sleep(delay).await;
+            }
+        }
     };
-    resumable(&stored, shard, context.total)
+    let owned = shards.iter().zip(answers).map(|(shard, (owner, record))| {
+        let owner = owner.filter(|owner| *owner != context.instance);
+        Owned {
+            shard: *shard,
+            taken: owner.is_some(),
+            given: owner.is_some_and(|owner| owner == GIVEN_AWAY),
+            record,
+        }
+    });
+    owned.collect()
+}
+
+/// Stores what is known of shards that have ended in this process, and clears the owner. `given`: they were given away so that all
+/// processes hold as many.
+pub(crate) async fn leave(context: &Context, shards: &[u32], given: bool) {
+    let left: Vec<_> = (shards.iter())
+        .filter_map(|shard| Some((*shard, context.table.remove(*shard)?)))
+        .collect();
+    let left = scripts::leave(context, &left, given);
+    let stored = async {
+        match tokio::time::timeout(LEAVE_LIMIT, left).await {
+            Ok(stored) => stored.map_err(|error| error.to_string()),
+            Err(_) => Err("no answer".to_owned()),
+        }
+    };
+    if let Err(error) = stored.await {
+        tracing::warn!(
+            ?shards,
+            error,
+            "the last sequences are not stored; discord will send some events again"
+        );
+    }
 }
 
 /// Runs the commands until Redis has carried them out.

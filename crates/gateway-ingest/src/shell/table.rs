@@ -1,9 +1,9 @@
-//! What is known about each shard of this process, kept for [`super::store`] to write.
+//! What is known about each shard that runs in this process, kept for [`super::store`] to write.
 
 use std::{
     collections::BTreeMap,
     sync::{
-        Mutex, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
 };
@@ -19,8 +19,8 @@ pub(crate) struct SessionTable {
     rows: Mutex<BTreeMap<u32, Row>>,
     /// Something must be stored at once.
     pub(crate) urgent: Notify,
-    /// Whether a shard has been owned.
-    started: AtomicBool,
+    /// Whether it has become known which shards are this process's.
+    settled: AtomicBool,
 }
 
 #[derive(Debug, Default)]
@@ -29,12 +29,6 @@ struct Row {
     session_changed: bool,
     /// A session has begun that is not stored yet.
     begun: bool,
-    /// This process owns the shard.
-    ours: bool,
-    /// Another process owns the shard, and lives.
-    standby: bool,
-    /// The lock has been tried.
-    tried: bool,
     status_changed: bool,
     status: Status,
     latency: u64,
@@ -43,9 +37,19 @@ struct Row {
 }
 
 impl SessionTable {
-    /// A shard exists.
+    /// The shard runs here from now on.
     pub(crate) fn enter(&self, shard: u32) {
-        self.with(shard, |_| ());
+        let row = Row {
+            status_changed: true,
+            ..Row::default()
+        };
+        self.rows().insert(shard, row);
+    }
+
+    /// The shard runs here no more: nothing of it is this process's to store. What was known of it last.
+    pub(crate) fn remove(&self, shard: u32) -> Option<(Option<SessionRecord>, ShardStatus)> {
+        let row = self.rows().remove(&shard)?;
+        Some((row.session.clone(), row.told(shard)))
     }
 
     /// A session has begun, or is about to be resumed: to be stored at once.
@@ -69,15 +73,6 @@ impl SessionTable {
         });
     }
 
-    /// The present session is not this process's any more: nothing of it is to be stored.
-    pub(crate) fn forget(&self, shard: u32) {
-        self.with(shard, |row| {
-            row.session = None;
-            row.session_changed = false;
-            row.ours = false;
-        });
-    }
-
     pub(crate) fn status(&self, shard: u32, status: Status) {
         self.with(shard, |row| {
             row.status = status;
@@ -85,44 +80,24 @@ impl SessionTable {
         });
     }
 
-    /// The shard is this process's: its status is this process's to tell.
-    pub(crate) fn own(&self, shard: u32) {
-        self.with(shard, |row| {
-            row.ours = true;
-            row.standby = false;
-            row.status_changed = true;
-        });
-    }
-
-    /// Whether the process has owned no shard before; it has from now on.
-    pub(crate) fn starts(&self) -> bool {
-        !self.started.swap(true, Ordering::Relaxed)
-    }
-
-    /// Whether another process owns the shard, and lives: this one has nothing to do for it.
-    pub(crate) fn standby(&self, shard: u32, standby: bool) {
-        self.with(shard, |row| row.standby = standby);
-    }
-
-    /// Whether the shard's lock has been tried before; it has from now on.
-    pub(crate) fn tried(&self, shard: u32) -> bool {
-        self.with(shard, |row| std::mem::replace(&mut row.tried, true))
+    /// It is known which shards are this process's.
+    pub(crate) fn settle(&self) {
+        self.settled.store(true, Ordering::Relaxed);
     }
 
     /// Everything counts as changed: what was written may be lost.
     pub(crate) fn all_changed(&self) {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        for row in rows.values_mut() {
+        for row in self.rows().values_mut() {
             row.session_changed = true;
             row.status_changed = true;
         }
     }
 
-    /// Whether each shard is connected, or owned by another living process.
+    /// Whether each shard is connected, or waits for its turn to identify. A process that has none is ready: an update that replaces one
+    /// process after the other would never end otherwise.
     pub(crate) fn is_ready(&self) -> bool {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.values()
-            .all(|row| row.status == Status::Connected || (row.standby && !row.ours))
+        let ready = |status| matches!(status, Status::Connected | Status::Identifying);
+        self.settled.load(Ordering::Relaxed) && self.rows().values().all(|row| ready(row.status))
     }
 
     /// Whether the shard has stopped reading because there is no room for what it reads.
@@ -132,8 +107,7 @@ impl SessionTable {
 
     /// How many shards have stopped reading.
     pub(crate) fn count_full(&self) -> usize {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        rows.values().filter(|row| row.full).count()
+        self.rows().values().filter(|row| row.full).count()
     }
 
     pub(crate) fn heartbeat(&self, shard: u32, latency: u64, last_ack: String) {
@@ -146,7 +120,7 @@ impl SessionTable {
 
     /// The sessions that have changed since they were last taken; those alone that have begun, if only they are wanted.
     pub(crate) fn take_changed(&self, begun_only: bool) -> Vec<SessionRecord> {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut rows = self.rows();
         let changed = rows.values_mut().filter_map(|row| {
             if begun_only && !row.begun {
                 return None;
@@ -158,15 +132,13 @@ impl SessionTable {
         changed.collect()
     }
 
-    /// The statuses of own shards that have changed since they were last taken.
+    /// The statuses that have changed since they were last taken.
     pub(crate) fn take_statuses(&self) -> Vec<ShardStatus> {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let changed = rows.iter_mut().filter(|(_, row)| row.ours);
-        changed
-            .filter_map(|(shard, row)| {
-                std::mem::take(&mut row.status_changed).then(|| row.told(*shard))
-            })
-            .collect()
+        let mut rows = self.rows();
+        let changed = rows.iter_mut().filter_map(|(shard, row)| {
+            std::mem::take(&mut row.status_changed).then(|| row.told(*shard))
+        });
+        changed.collect()
     }
 
     /// These could not be stored: they count as changed again.
@@ -179,16 +151,19 @@ impl SessionTable {
         }
     }
 
-    /// The statuses of own shards.
+    /// The statuses of all shards.
     pub(crate) fn statuses(&self) -> Vec<Status> {
-        let rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        let ours = rows.values().filter(|row| row.ours);
-        ours.map(|row| row.status).collect()
+        self.rows().values().map(|row| row.status).collect()
     }
 
-    fn with<T>(&self, shard: u32, change: impl FnOnce(&mut Row) -> T) -> T {
-        let mut rows = self.rows.lock().unwrap_or_else(PoisonError::into_inner);
-        change(rows.entry(shard).or_default())
+    fn with(&self, shard: u32, change: impl FnOnce(&mut Row)) {
+        if let Some(row) = self.rows().get_mut(&shard) {
+            change(row);
+        }
+    }
+
+    fn rows(&self) -> MutexGuard<'_, BTreeMap<u32, Row>> {
+        self.rows.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -221,6 +196,7 @@ mod tests {
             session: session.into(),
             sequence,
         };
+        table.enter(0);
         table.begin(record("old", 5));
         table.begin(record("new", 0));
         table.confirmed(0, &place("old", 9));
@@ -231,7 +207,9 @@ mod tests {
         table.give_back([0]);
         assert_eq!(table.take_changed(false), [record("new", 2)]);
         table.confirmed(0, &place("new", 3));
-        table.forget(0);
+        assert_eq!(table.remove(0).unwrap().0, Some(record("new", 3)));
+        table.confirmed(0, &place("new", 4));
+        table.give_back([0]);
         assert_eq!(table.take_changed(false), []);
     }
 }

@@ -4,11 +4,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, sleep_until};
 
-use super::{Task, client::Received, finished, next, reached};
-use crate::{
-    core::connection::{Connection as Policy, Input},
-    error::IngestError,
-};
+use super::{Task, client::Received, next, reached};
+use crate::{core::connection::Input, error::IngestError};
 
 /// Longest time to publish what is in hand at the end.
 const DRAIN_LIMIT: Duration = Duration::from_secs(5);
@@ -21,7 +18,6 @@ impl Task {
         let drained_by = Instant::now() + DRAIN_LIMIT;
         self.happened(Input::Stop)?;
         while !self.policy.is_over() || !context.publishers.is_drained(self.number) {
-            self.try_claim();
             self.drop_what_has_no_room();
             let deadline = self.policy.deadline().map(Instant::from_std);
             tokio::select! {
@@ -31,12 +27,12 @@ impl Task {
                     break;
                 }
                 () = context.publishers.drained(self.number), if self.policy.is_over() => {}
-                claiming = finished(&mut self.attempt) => self.claimed(claiming).await?,
                 () = reached(deadline) => self.happened(Input::Time)?,
                 received = next(&mut self.client) => self.received(received)?,
             }
         }
         self.client = None;
+        context.publishers.clear(self.number);
         self.give_commands_back().await;
         Ok(())
     }
@@ -48,15 +44,13 @@ impl Task {
         self.forget_commands();
     }
 
-    /// Closes the connection and forgets everything of the shard: another process owns it now.
+    /// Closes the connection and drops everything of the shard: another process owns it now.
     pub(super) async fn let_go(&mut self) -> Result<(), IngestError> {
         tracing::warn!(
             shard = self.number,
             "another process has taken the shard over"
         );
-        self.context.table.forget(self.number);
         self.context.publishers.clear(self.number);
-        self.no_admission();
         self.leave = None;
         self.happened(Input::Stop)?;
         while !self.policy.is_over() {
@@ -72,8 +66,7 @@ impl Task {
             }
         }
         self.give_commands_back().await;
-        self.policy = Policy::default();
-        self.note_room()
+        Ok(())
     }
 
     fn no_admission(&mut self) {

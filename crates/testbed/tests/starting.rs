@@ -1,4 +1,4 @@
-//! A second gateway-ingest for the same shards, and the start of one that Discord's REST API limits.
+//! The start of gateway-ingest: how many shards there are, what Redis says of them, a REST API that limits it.
 
 #![allow(clippy::unwrap_used)]
 
@@ -8,70 +8,13 @@ use discord_sim::{RestBody, RestFault};
 use redis::AsyncCommands as _;
 use serde_json::Value;
 use testbed::{
-    binaries::Service,
     collector::check::Tolerated,
-    process::Process,
     servers::{Persistence, Servers},
     stack::{Options, Stack},
     wait,
 };
 
 const LIMIT: Duration = Duration::from_secs(60);
-const SHARDS: u32 = 3;
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_standby_writes_nothing_is_ready_and_takes_over_by_resuming() {
-    let servers = Servers::start(Persistence::None).await.unwrap();
-    let options = Options::new(SHARDS, 6);
-    let mut stack = Stack::start(servers, &options).await.unwrap();
-    stack.ready().await.unwrap();
-    let load = stack.start_load(100.0);
-    let started: String = value(&stack, "gateway_started").await;
-
-    let mut standby = standby(&stack, &options);
-    standby.ready(LIMIT).await.unwrap();
-    let identifies = stack.sim.identifies();
-    // Long enough for a process that tries or writes each second to be noticed.
-    let mut looks = 0;
-    let unchanged = wait::until("ten looks at the statuses", LIMIT, async || {
-        let statuses: String = value(&stack, "gateway_statuses").await;
-        let statuses: Vec<Value> = serde_json::from_str(&statuses).unwrap();
-        assert_eq!(statuses.len(), SHARDS as usize);
-        for status in &statuses {
-            assert_eq!(status["status"], "Connected", "{statuses:?}");
-        }
-        tokio::time::sleep(Duration::from_millis(500)).await;
-        looks += 1;
-        looks == 10
-    });
-    unchanged.await.unwrap();
-    assert_eq!(value::<String>(&stack, "gateway_started").await, started);
-    assert!(standby.is_ready().await);
-    let metrics = standby.metrics().await.unwrap();
-    assert_eq!(metrics.sum("gateway_shards"), Some(0.0));
-
-    stack.ingest.kill9();
-    let resumed = wait::until("the standby to resume all shards", LIMIT, async || {
-        let metrics = standby.metrics().await;
-        metrics.is_ok_and(|metrics| metrics.sum("gateway_resumes_total") == Some(SHARDS.into()))
-    });
-    resumed.await.unwrap();
-    assert_eq!(stack.sim.identifies(), identifies);
-    assert_ne!(value::<String>(&stack, "gateway_started").await, started);
-    stack.sim.stop_load();
-    load.await.unwrap();
-    let report = stack.check(LIMIT).await.unwrap();
-    assert_eq!(
-        report.faults(Tolerated {
-            crashes: u64::MAX,
-            ..Tolerated::default()
-        }),
-        Vec::<String>::new(),
-        "{report}"
-    );
-    standby.stop(LIMIT).await.unwrap();
-    let _ = stack.abandon();
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn retry_after_is_obeyed_without_bucket_headers() {
@@ -138,15 +81,15 @@ async fn who_holds_the_lock_owns_the_shard_again_when_redis_names_another() {
     stack.ready().await.unwrap();
     let load = stack.start_load(50.0);
     let mut redis = stack.servers.redis.connection().await.unwrap();
-    let owner: String = redis.hget("dispatch:owners", 0).await.unwrap();
+    let owner: String = redis.hget("dispatch:owners", "1:0").await.unwrap();
     let _: () = redis
-        .hset("dispatch:owners", 0, "a process of long ago")
+        .hset("dispatch:owners", "1:0", "a process of long ago")
         .await
         .unwrap();
     let owned = wait::until("the owner to own again", LIMIT, async || {
         stack.sim.connections() == 1
             && redis
-                .hget::<_, _, String>("dispatch:owners", 0)
+                .hget::<_, _, String>("dispatch:owners", "1:0")
                 .await
                 .unwrap()
                 == owner
@@ -173,12 +116,6 @@ async fn who_holds_the_lock_owns_the_shard_again_when_redis_names_another() {
         "{report}"
     );
     stack.stop().await.unwrap();
-}
-
-fn standby(stack: &Stack, options: &Options) -> Process {
-    let servers = &stack.servers;
-    let env = options.connected_to(servers, &stack.sim);
-    Process::start(Service::GatewayIngest, "standby", servers.dir(), &env).unwrap()
 }
 
 async fn value<T: redis::FromRedisValue>(stack: &Stack, key: &str) -> T {
