@@ -23,6 +23,8 @@ pub const GIVEN_AWAY: &str = "given away";
 
 /// Number of shards that the living processes of gateway-ingest have agreed on, a decimal number; gone soon after the last of them.
 pub const PLAN: &str = "dispatch:shards:plan";
+/// Hash: what is left of Discord's daily limit of identifies, and when each bucket was used last.
+pub const IDENTIFIES: &str = "dispatch:identifies";
 /// The number of shards that Discord has refused last (close codes 4010 and 4011), a decimal number.
 pub const REFUSED_SHARDS: &str = "dispatch:shards:refused";
 

@@ -1,5 +1,6 @@
 //! The part of gateway-ingest that does I/O.
 
+mod budget;
 mod claim;
 mod commands;
 mod context;
@@ -44,9 +45,9 @@ use link::Topology;
 use links::Links;
 use notices::Notices;
 use ownership::Ended;
+use plan::Plan;
 use publishers::Publishers;
 use replies::Replies;
-use store::Inherited;
 use table::SessionTable;
 
 /// Connections to Discord that may be made at once: enough for any start, and few enough for a CPU that also has heartbeats to
@@ -112,25 +113,14 @@ pub(crate) async fn run(
     // Again where the others turn out to go by another number of shards.
     loop {
         let agreed = plan::agree(&config, &info, &conditions.shards, &stop).await;
-        let Some((total, inherited)) = agreed else {
+        let Some(plan) = agreed else {
             return Ok(());
         };
-        let plan = Plan {
-            total,
-            inherited,
-            info: info.clone(),
-        };
-        if serve(&config, &conditions, &client, plan, &stop).await? == Ended::Stopped {
+        let served = serve(&config, &conditions, &client, plan, info.clone(), &stop);
+        if served.await? == Ended::Stopped {
             return Ok(());
         }
     }
-}
-
-/// What the processes have agreed on, and what Discord said.
-struct Plan {
-    total: u32,
-    inherited: Inherited,
-    info: GatewayBot,
 }
 
 /// Holds shards of one plan.
@@ -139,12 +129,13 @@ async fn serve(
     conditions: &Arc<Conditions>,
     client: &Arc<Client>,
     plan: Plan,
+    info: GatewayBot,
     stop: &CancellationToken,
 ) -> Result<Ended, IngestError> {
     let Plan {
         total,
         inherited,
-        info,
+        first,
     } = plan;
     let range = config.shards.range.of(total)?;
     announce(&info.limit, total, range.as_ref());
@@ -191,7 +182,8 @@ async fn serve(
     let keeper = store::keep(context.clone(), conditions.clone(), stored.clone());
     let keeper = tokio::spawn(keeper);
 
-    let result = hold(&context, client, range, stop).await;
+    let shared = budget::Budget::new(config.redis.clone(), first);
+    let result = hold(&context, client, range, &shared, stop).await;
 
     if let Err(IngestError::Closed { code, .. }) = &result
         && refuses_total(*code)
@@ -224,12 +216,13 @@ async fn hold(
     context: &Arc<Context>,
     client: &Arc<Client>,
     range: Option<RangeInclusive<u32>>,
+    budget: &budget::Budget,
     stop: &CancellationToken,
 ) -> Result<Ended, IngestError> {
     let ending = stop.child_token();
     let identifying = async {
         let ask = || discord::gateway(client, &ending);
-        let run = context.identifies.clone().run(ask);
+        let run = (context.identifies.clone()).run(ask, async |ask| budget.ask(ask).await);
         let result = ending.run_until_cancelled(run).await;
         ending.cancel();
         result.unwrap_or(Ok(()))

@@ -2,7 +2,10 @@
 
 #![allow(clippy::unwrap_used)]
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde_json::Value;
 use testbed::{
@@ -93,6 +96,27 @@ async fn a_rolling_restart_and_servers_that_fail_in_the_middle_of_moves_begin_no
     load.await.unwrap();
     assert_eq!(replicas.stack.sim.identifies(), 8);
     assert_eq!(replicas.stack.sim.violations(), Vec::<String>::new());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_shards_identify_at_discords_pace_and_are_live_again_soon() {
+    let mut options = Options::new(64, 64);
+    options.sim.max_concurrency = 16;
+    options.sim.identify_interval = Duration::from_secs(5);
+    let mut replicas = Replicas::of(options).await;
+    let began = Instant::now();
+    replicas.add();
+    replicas.add();
+    replicas.even(LIMIT).await;
+    // Four rounds of 16, 5.25 s apart.
+    let took = began.elapsed();
+    assert!(took < Duration::from_secs(25), "{took:?}");
+    eprintln!("64 shards of three replicas were live after {took:?}, at best 15.75 s");
+    assert_eq!(replicas.stack.sim.identifies(), 64);
+    assert_eq!(replicas.stack.sim.violations(), Vec::<String>::new());
+    replicas.more[0].kill9();
+    replicas.even(EVEN).await;
+    assert_eq!(replicas.stack.sim.identifies(), 64);
 }
 
 /// A stack whose ingest is one of several.

@@ -4,6 +4,9 @@
 //! the token** (Discord, "Session Start Limit Object"). Others may spend from the same limit: other processes, or a developer
 //! with the same token. So the limit is read again before identifies are spent, and what is below the reserve is left alone:
 //! resuming costs nothing.
+//!
+//! The processes of a bot spend from one budget, on Redis: each decides here which of its shards is next, asks the budget ([`Ask`]), and
+//! learns from the answer what the others have spent. Where the budget does not answer, nothing is spent.
 
 use std::{collections::BTreeMap, str::FromStr, time::Duration};
 
@@ -26,6 +29,8 @@ const SHORT_DELAY: Duration = Duration::from_secs(40);
 /// After so many in a row, some six minutes, it does: at the short pause a day's identifies would be gone within hours.
 const MANY_ATTEMPTS: u32 = 12;
 const LONGEST_DELAY: Duration = Duration::from_secs(10 * 60);
+/// Time until the budget is asked again that did not answer.
+const AWAY: Duration = Duration::from_secs(1);
 /// Discord's limits last a day, counted from the first use.
 const PERIOD: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -93,8 +98,8 @@ pub struct Limit {
 /// What to do now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// This shard may identify.
-    Identify(u32),
+    /// The budget that all processes share is to be asked, and the answer told ([`Identifies::answered`]).
+    Ask(Ask),
     /// The limit must be read before anything is spent.
     Read,
     /// Nothing before this time.
@@ -110,6 +115,38 @@ pub enum Step {
     Idle,
 }
 
+/// What the shared budget is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ask {
+    /// The shard that is to identify.
+    pub shard: u32,
+    /// Its bucket, of so many.
+    pub bucket: u32,
+    /// How many buckets there are.
+    pub buckets: u32,
+    /// Time between two identifies of a bucket.
+    pub wait: Duration,
+    /// What must be left.
+    pub reserve: u32,
+    /// With fewer left than this, nothing is spent on a reading that is older than the bucket's last identify.
+    pub low: u32,
+    /// Discord's limit as this process has read it last.
+    pub read: Limit,
+    /// How long ago that was.
+    pub read_ago: Duration,
+}
+
+/// What the shared budget answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Answer {
+    /// The shard may identify now; that is counted.
+    pub granted: bool,
+    /// Identifies that are left.
+    pub left: u32,
+    /// How long ago the bucket was used by whichever process, if that is known.
+    pub used_ago: Option<Duration>,
+}
+
 /// The identifies of all shards of a process. Times are counted from any fixed moment.
 #[derive(Debug)]
 pub struct Identifies {
@@ -120,7 +157,11 @@ pub struct Identifies {
     total: u32,
     buckets: u32,
     resets_at: Duration,
+    /// The limit as it was read last, and when.
+    limit: Limit,
     read_at: Duration,
+    /// The budget has not answered: not before this time again.
+    away_until: Duration,
     /// When a reading was begun that has not ended.
     reading: Option<Duration>,
     /// Times of the last identify of each bucket.
@@ -146,7 +187,9 @@ impl Identifies {
             total: 0,
             buckets: 1,
             resets_at: now,
+            limit,
             read_at: now,
+            away_until: now,
             reading: None,
             used: BTreeMap::new(),
             shards: BTreeMap::new(),
@@ -158,6 +201,7 @@ impl Identifies {
     /// The limit was read.
     pub fn read(&mut self, limit: Limit, now: Duration) {
         self.reading = None;
+        self.limit = limit;
         self.read_at = now;
         self.left = limit.remaining;
         self.total = limit.total;
@@ -196,10 +240,30 @@ impl Identifies {
         self.left
     }
 
-    /// What to do now. [`Step::Identify`] takes the shard off the list and counts.
+    /// The budget has answered. A shard that may identify is off the list.
+    pub fn answered(&mut self, ask: Ask, answer: Answer, now: Duration) {
+        self.left = answer.left;
+        if answer.granted {
+            self.spent(ask.shard, now);
+        } else if let Some(ago) = answer.used_ago
+            && ask.buckets == self.buckets
+        {
+            self.used.insert(ask.bucket, now.saturating_sub(ago));
+        }
+    }
+
+    /// The budget has not answered.
+    pub fn unanswered(&mut self, now: Duration) {
+        self.away_until = now + AWAY;
+    }
+
+    /// What to do now.
     pub fn step(&mut self, now: Duration) -> Step {
         if self.waiting.is_empty() {
             return Step::Idle;
+        }
+        if now < self.away_until {
+            return Step::Wait(self.away_until);
         }
         let shard = match self.next(now) {
             Ok(shard) => shard,
@@ -229,8 +293,20 @@ impl Identifies {
                 until,
             };
         }
-        self.spend(shard, now);
-        Step::Identify(shard)
+        Step::Ask(Ask {
+            shard,
+            bucket: shard % self.buckets,
+            buckets: self.buckets,
+            wait: self.wait(),
+            reserve: self.policy.reserve.of(self.total),
+            low: LOW,
+            read: self.limit,
+            read_ago: now.saturating_sub(self.read_at),
+        })
+    }
+
+    fn wait(&self) -> Duration {
+        self.policy.wait.max(LEAST_WAIT)
     }
 
     fn spendable(&self) -> u32 {
@@ -257,18 +333,16 @@ impl Identifies {
     }
 
     fn free_at(&self, shard: u32) -> Duration {
-        let wait = self.policy.wait.max(LEAST_WAIT);
         let bucket = self.used.get(&(shard % self.buckets));
-        let bucket = bucket.map_or(Duration::ZERO, |used| *used + wait);
+        let bucket = bucket.map_or(Duration::ZERO, |used| *used + self.wait());
         let delay = self.shards.get(&shard).map_or(Duration::ZERO, |attempts| {
             attempts.last + delay_after(attempts.number)
         });
         bucket.max(delay)
     }
 
-    fn spend(&mut self, shard: u32, now: Duration) {
+    fn spent(&mut self, shard: u32, now: Duration) {
         self.withdraw(shard);
-        self.left = self.left.saturating_sub(1);
         self.used.insert(shard % self.buckets, now);
         let number = self.shards.get(&shard).map_or(0, |before| before.number);
         let attempts = Attempts {
@@ -317,8 +391,8 @@ mod tests {
         }
     }
 
-    /// Runs until nobody waits or `until`, answering each reading at once with `remaining` less what was spent: who
-    /// identified when, in milliseconds, and when the limit was read.
+    /// Runs until nobody waits or `until`, with a budget of its own, answering each reading at once with `remaining` less what was
+    /// spent: who identified when, in milliseconds, and when the limit was read.
     fn run(
         identifies: &mut Identifies,
         from: Duration,
@@ -328,7 +402,15 @@ mod tests {
         let (mut granted, mut readings, mut now) = (Vec::new(), Vec::new(), from);
         while now <= until {
             match identifies.step(now) {
-                Step::Identify(shard) => granted.push((now.as_millis() as u64, shard)),
+                Step::Ask(ask) => {
+                    granted.push((now.as_millis() as u64, ask.shard));
+                    let answer = Answer {
+                        granted: true,
+                        left: identifies.left().saturating_sub(1),
+                        used_ago: None,
+                    };
+                    identifies.answered(ask, answer, now);
+                }
                 Step::Read => {
                     readings.push(now.as_millis() as u64);
                     if let Some(limit) = answer(granted.len() as u32) {
@@ -476,12 +558,60 @@ mod tests {
         assert_eq!(Reserve::Number(7).of(1000), 7);
     }
 
+    /// What `shell::budget` has on Redis.
+    #[derive(Default)]
+    struct Budget {
+        left: u32,
+        read: Duration,
+        spent: Duration,
+        used: BTreeMap<u32, Duration>,
+        since: Duration,
+        known: bool,
+    }
+
+    impl Budget {
+        fn lose(&mut self) {
+            *self = Self::default();
+        }
+
+        fn ask(&mut self, ask: Ask, now: Duration) -> Answer {
+            let read = now - ask.read_ago;
+            if !self.known {
+                (self.known, self.since, self.left, self.read) =
+                    (true, now, ask.read.remaining, read);
+            } else if read > self.read {
+                let raced = self.spent + secs(1) > read;
+                let least = self.left.min(ask.read.remaining);
+                self.left = if raced { least } else { ask.read.remaining };
+                self.read = read;
+            }
+            let used = self.used.get(&ask.bucket).copied();
+            let used = used.unwrap_or_default().max(self.since);
+            let granted = now >= used + ask.wait
+                && !(self.left < ask.low && used > read)
+                && self.left > ask.reserve;
+            let used_ago = Some(now - used);
+            if granted {
+                self.left -= 1;
+                self.spent = now;
+                self.used.insert(ask.bucket, now);
+            }
+            Answer {
+                granted,
+                left: self.left,
+                used_ago,
+            }
+        }
+    }
+
     proptest! {
-        /// Whatever is asked for, answered and withheld: never more than one identify of a bucket in 5.25 s, never one from
-        /// the reserve, never more than a few readings a minute, and always a way on.
+        /// Whatever several processes ask for, whatever is answered and withheld, also where the budget is lost: never more than one
+        /// identify of a bucket in 5.25 s, never one from the reserve, never more than a few readings a minute of each, and always a way
+        /// on.
         #[test]
         fn limits_hold_over_random_peers(
-            shards in proptest::collection::vec((0_u32..32, 0_u64..60_000), 1..60),
+            shards in proptest::collection::vec((0_u32..32, 0_u64..60_000, 0_u8..20), 1..60),
+            replicas in 1_usize..4,
             concurrency in 1_u32..5,
             total in 1_u32..200,
             left in 0_u32..200,
@@ -495,21 +625,43 @@ mod tests {
                 max_concurrency: concurrency,
             };
             let reserve = Reserve::Percent(percent);
-            let mut identifies = Identifies::new(policy(reserve), of(left), secs(0));
-            let (mut now, mut left) = (secs(0), left.min(total));
-            let (mut used, mut readings) = (BTreeMap::<u32, Duration>::new(), Vec::new());
-            for (turn, (shard, pause)) in shards.into_iter().enumerate() {
-                identifies.request(shard);
+            let began = secs(100);
+            let (mut now, mut left) = (began, left.min(total));
+            let mut all: Vec<_> = (0..replicas)
+                .map(|_| (Identifies::new(policy(reserve), of(left), began), now, Vec::new()))
+                .collect();
+            let mut budget = Budget::default();
+            let mut used = BTreeMap::<u32, Duration>::new();
+            for (turn, (shard, pause, event)) in shards.into_iter().enumerate() {
+                all[shard as usize % replicas].0.request(shard);
+                if event == 0 {
+                    budget.lose();
+                }
                 let until = now + millis(pause);
                 loop {
+                    // Whose turn comes first.
+                    let (identifies, at, readings) =
+                        all.iter_mut().min_by_key(|(_, at, _)| *at).unwrap();
+                    if *at > until { break; }
+                    now = now.max(*at);
+                    *at = now;
                     match identifies.step(now) {
-                        Step::Identify(shard) => {
-                            let before = used.insert(shard % concurrency, now);
-                            prop_assert!(before.is_none_or(|before| now - before >= LEAST_WAIT));
-                            prop_assert!(left > reserve.of(total));
-                            left -= 1;
-                            if answers >> ((turn + 7) % 64) & 1 == 0 {
-                                identifies.begun(shard);
+                        Step::Ask(ask) if event == 1 && now.as_millis() % 7 < 5 => {
+                            identifies.unanswered(now);
+                            prop_assert!(ask.reserve == reserve.of(total));
+                        }
+                        Step::Ask(ask) => {
+                            let answer = budget.ask(ask, now);
+                            identifies.answered(ask, answer, now);
+                            if answer.granted {
+                                let before = used.insert(ask.shard % concurrency, now);
+                                let apart = before.is_none_or(|before| now - before >= LEAST_WAIT);
+                                prop_assert!(apart, "{before:?} {now:?}");
+                                prop_assert!(left > reserve.of(total));
+                                left -= 1;
+                                if answers >> ((turn + 7) % 64) & 1 == 0 {
+                                    identifies.begun(ask.shard);
+                                }
                             }
                         }
                         Step::Read => {
@@ -518,18 +670,20 @@ mod tests {
                                 identifies.read(of(left), now);
                             }
                         }
-                        Step::Wait(at) | Step::Reserved { until: at, .. } => {
-                            prop_assert!(at > now, "no time passes");
-                            if at > until { break; }
-                            now = at;
+                        Step::Wait(next) | Step::Reserved { until: next, .. } => {
+                            prop_assert!(next > now, "no time passes");
+                            *at = next;
                         }
-                        Step::Idle => break,
+                        Step::Idle => *at = until + millis(1),
                     }
                 }
                 now = until.max(now);
+                all.iter_mut().for_each(|(_, at, _)| *at = now);
             }
-            for window in readings.windows(5) {
-                prop_assert!(window[4] - window[0] >= secs(60), "{readings:?}");
+            for (_, _, readings) in &all {
+                for window in readings.windows(5) {
+                    prop_assert!(window[4] - window[0] >= secs(60), "{readings:?}");
+                }
             }
         }
     }

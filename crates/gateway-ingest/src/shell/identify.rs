@@ -14,13 +14,16 @@ use tokio::{
 use twilight_gateway::queue::Queue;
 
 use crate::{
-    core::identify::{Identifies, Limit, Policy, Step},
+    core::identify::{Answer, Ask, Identifies, Limit, Policy, Step},
     error::IngestError,
     metrics,
 };
 
 /// Below this many left, each identify is worth a warning.
 const LOW: u32 = 50;
+
+/// Time of the start, as the core counts: what others did before has a time too.
+const START: Duration = Duration::from_secs(3600);
 
 /// The queue of all shards of this process.
 #[derive(Clone, Debug)]
@@ -46,7 +49,7 @@ struct Waiting {
 
 impl IdentifyQueue {
     pub(crate) fn new(policy: Policy, limit: StartLimit) -> Self {
-        let identifies = Identifies::new(policy, read(limit), Duration::ZERO);
+        let identifies = Identifies::new(policy, read(limit), START);
         metrics::identifies_left(limit.remaining);
         Self {
             shared: Arc::new(Shared {
@@ -65,12 +68,17 @@ impl IdentifyQueue {
         self.waiting().identifies.begun(shard);
     }
 
-    /// Gives leave until `ask`, which reads Discord's limit, returns `None`: then the process ends.
+    /// Gives leave, as far as the `budget` that all processes share allows, until `ask`, which reads Discord's limit, returns `None`:
+    /// then the process ends.
     ///
     /// # Errors
     ///
     /// What `ask` fails with.
-    pub(crate) async fn run<F>(self, mut ask: impl FnMut() -> F) -> Result<(), IngestError>
+    pub(crate) async fn run<F>(
+        self,
+        mut ask: impl FnMut() -> F,
+        budget: impl AsyncFn(Ask) -> Option<Answer>,
+    ) -> Result<(), IngestError>
     where
         F: Future<Output = Result<Option<GatewayBot>, IngestError>>,
     {
@@ -79,7 +87,11 @@ impl IdentifyQueue {
         loop {
             let step = self.next_step();
             let until = match step {
-                Step::Identify(_) => continue,
+                Step::Ask(ask) => {
+                    let answer = budget(ask).await;
+                    self.answered(ask, answer);
+                    continue;
+                }
                 Step::Read => {
                     reading.set(Some(ask()));
                     continue;
@@ -113,7 +125,6 @@ impl IdentifyQueue {
         }
     }
 
-    /// One step; leave is given at once.
     fn next_step(&self) -> Step {
         let now = self.now();
         let mut waiting = self.waiting();
@@ -125,23 +136,32 @@ impl IdentifyQueue {
             }
             !leave.is_closed()
         });
-        let step = identifies.step(now);
-        if let Step::Identify(shard) = step {
-            let left = identifies.left();
-            if let Some(leave) = leaves.remove(&shard) {
-                // If it has gone this moment, one identify too many is counted: the safe side.
-                let _ = leave.send(());
-            }
-            metrics::identifies_left(left);
-            if left < LOW {
-                tracing::warn!(
-                    shard,
-                    left,
-                    "few identifies are left of discord's session start limit"
-                );
-            }
+        identifies.step(now)
+    }
+
+    fn answered(&self, ask: Ask, answer: Option<Answer>) {
+        let now = self.now();
+        let mut waiting = self.waiting();
+        let Some(answer) = answer else {
+            waiting.identifies.unanswered(now);
+            return;
+        };
+        waiting.identifies.answered(ask, answer, now);
+        metrics::identifies_left(answer.left);
+        if !answer.granted {
+            return;
         }
-        step
+        if let Some(leave) = waiting.leaves.remove(&ask.shard) {
+            // If it has gone this moment, one identify too many is counted: the safe side.
+            let _ = leave.send(());
+        }
+        if answer.left < LOW {
+            tracing::warn!(
+                shard = ask.shard,
+                left = answer.left,
+                "few identifies are left of discord's session start limit"
+            );
+        }
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -152,12 +172,12 @@ impl IdentifyQueue {
     }
 
     fn now(&self) -> Duration {
-        self.shared.start.elapsed()
+        START + self.shared.start.elapsed()
     }
 
     async fn reached(&self, at: Option<Duration>) {
         match at {
-            Some(at) => sleep_until(self.shared.start + at).await,
+            Some(at) => sleep_until(self.shared.start + at.saturating_sub(START)).await,
             None => std::future::pending().await,
         }
     }
@@ -224,7 +244,16 @@ mod tests {
                 limit: limit(remaining),
             }))
         };
-        tokio::spawn(queue.clone().run(ask));
+        let left = std::sync::atomic::AtomicU32::new(remaining);
+        let budget = async move |_: Ask| {
+            let left = left.fetch_sub(1, std::sync::atomic::Ordering::Relaxed);
+            Some(Answer {
+                granted: true,
+                left: left - 1,
+                used_ago: None,
+            })
+        };
+        tokio::spawn(queue.clone().run(ask, budget));
     }
 
     /// When each shard got its leave, in milliseconds.

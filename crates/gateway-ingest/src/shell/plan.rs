@@ -16,6 +16,16 @@ use crate::{config::Config, metrics};
 /// Time until Redis is asked again: for an answer, or for the end of others.
 const AGAIN: Duration = Duration::from_secs(1);
 
+/// What the processes have agreed on.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The number of shards.
+    pub(super) total: u32,
+    pub(super) inherited: Inherited,
+    /// No other process lived when this one said it.
+    pub(super) first: bool,
+}
+
 /// Agrees on the number of shards: the first process says it, the others obey. One that has another number set (`SHARDS_TOTAL`) waits
 /// until those that go by the old one have ended, which is `waits`. `None` if `stop` comes first.
 pub(super) async fn agree(
@@ -23,7 +33,7 @@ pub(super) async fn agree(
     info: &GatewayBot,
     waits: &Condition,
     stop: &CancellationToken,
-) -> Option<(u32, Inherited)> {
+) -> Option<Plan> {
     let mut told = false;
     loop {
         let inherited = stop
@@ -31,10 +41,14 @@ pub(super) async fn agree(
             .await?;
         let wanted = wanted(config, info, &inherited);
         match propose(config, wanted).await {
-            Ok(plan) if plan == wanted || config.shards.total.is_none() => {
-                return Some((plan, inherited));
+            Ok((total, first)) if total == wanted || config.shards.total.is_none() => {
+                return Some(Plan {
+                    total,
+                    inherited,
+                    first,
+                });
             }
-            Ok(plan) => {
+            Ok((plan, _)) => {
                 if !told {
                     tracing::warn!(
                         wanted,
@@ -52,8 +66,8 @@ pub(super) async fn agree(
     }
 }
 
-/// The number that was agreed on, which is `wanted` if there was none: then the gateway starts now.
-async fn propose(config: &Config, wanted: u32) -> RedisResult<u32> {
+/// The number that was agreed on, which is `wanted` if there was none: then the gateway starts now, and this process is the first.
+async fn propose(config: &Config, wanted: u32) -> RedisResult<(u32, bool)> {
     let mut redis = config.redis.connection().await?;
     let mut pipe = redis::pipe();
     pipe.cmd("SET").arg(PLAN).arg(wanted);
@@ -66,7 +80,7 @@ async fn propose(config: &Config, wanted: u32) -> RedisResult<u32> {
         pipe.exec_async(&mut redis).await?;
     }
     let plan = plan.and_then(|plan| plan.parse().ok());
-    Ok(plan.unwrap_or(wanted))
+    Ok((plan.unwrap_or(wanted), first.is_some()))
 }
 
 /// The number that this process would have: as it is set, else as it was while there are sessions to resume, else what Discord
