@@ -7,6 +7,7 @@ mod broker;
 mod build;
 mod cache;
 mod chaos;
+mod compose;
 mod dead;
 mod docs;
 mod duration;

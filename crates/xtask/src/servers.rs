@@ -33,17 +33,27 @@ pub(crate) struct Args {
 
 /// Makes a root of that release below cargo's target folder, in which the servers run by `chroot`. Made once.
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    let release = &args.release;
+    let root = root(&args.release)?;
+    eprintln!("Name it in {SERVERS_DIR}:");
+    println!("{}", root.with_file_name("bin").display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The root folder of that release, beside which `bin` has the programs.
+///
+/// # Errors
+///
+/// If it must be made, and this is not root on Debian or Ubuntu.
+pub(crate) fn root(release: &str) -> Result<PathBuf> {
     let target = directory();
     let target = target.parent().context("no target folder")?;
     let folder = target.join("servers").join(release);
-    let programs = folder.join("bin");
-    if !programs.is_dir() {
+    let root = folder.join("root");
+    if !folder.join("bin").is_dir() {
         if !geteuid().is_root() {
             bail!("only root can make a root folder of another release");
         }
         ensure(&[Missing::Debootstrap], false)?;
-        let root = folder.join("root");
         // What an interrupted run has left is of no use.
         if folder.exists() {
             fs::remove_dir_all(&folder)?;
@@ -54,9 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode> {
         write_programs(&root, &folder)?;
         step.done();
     }
-    eprintln!("Name it in {SERVERS_DIR}:");
-    println!("{}", programs.display());
-    Ok(ExitCode::SUCCESS)
+    Ok(root)
 }
 
 fn make_root(release: &str, root: &Path) -> Result<()> {

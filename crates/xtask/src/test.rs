@@ -13,7 +13,7 @@ use testbed::install::Missing;
 use testbed::servers::{Persistence, Servers};
 
 use crate::stop::Stop;
-use crate::{build, duration, install};
+use crate::{build, compose, duration, install};
 use programs::{Kind, Program};
 use tally::Tally;
 
@@ -46,6 +46,9 @@ pub(crate) struct Args {
     /// Of the fault suite, the type of the queues that are Dispatch's own: classic or quorum.
     #[arg(long, value_parser = ["classic", "quorum"], default_value = "classic")]
     queue_type: String,
+    /// Run nothing but the Compose deployment, with the container engine that answers, or one out of Debian's packages (root only).
+    #[arg(long, conflicts_with_all = ["no_faults", "only_faults"])]
+    compose: bool,
     /// Run all stages, whatever fails.
     #[arg(long)]
     no_fail_fast: bool,
@@ -66,9 +69,15 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     } else {
         &needed
     };
-    install::ensure(needed, false)?;
+    if !args.compose {
+        install::ensure(needed, false)?;
+    }
     build::release()?;
     let mut stop = Stop::new()?;
+    if args.compose {
+        compose::run(&mut stop).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
     let tally = tokio::select! {
         tally = stages(&args) => tally?,
         () = stop.requested() => bail!("stopped"),
