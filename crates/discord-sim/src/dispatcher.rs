@@ -8,6 +8,7 @@ mod reading;
 mod ready;
 mod session;
 mod shard;
+mod view;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -25,12 +26,13 @@ pub(crate) use interactions::{Interaction, Interactions};
 
 pub(crate) use session::{ConnectionId, Link, Sent, Session, SessionKey};
 use shard::{Fate, Keeping, ShardLog};
+use view::View;
 
 use crate::{
     config::SimConfig,
     generator::Mix,
     protocol::handshake::Identify,
-    world::{Action, Dispatch, Done, World},
+    world::{Action, BOT_ID, Dispatch, Done, World},
 };
 
 /// Settled entries for each new one, once the log is overdue.
@@ -128,6 +130,7 @@ impl Dispatcher {
             total,
             intents,
             large_threshold,
+            ..
         } = *identify;
         self.supersede(shard, total);
         self.newest_total = total;
@@ -324,8 +327,7 @@ impl Dispatcher {
         }
         let mut told = 0;
         for key in self.concerned(dispatch) {
-            self.record(key, &dispatch.t, Arc::clone(&d));
-            told += 1;
+            told += usize::from(self.show(key, &dispatch.t, &d));
         }
         told
     }
@@ -364,8 +366,25 @@ impl Dispatcher {
             .get(&key)
             .is_some_and(|s| dispatch.intent == 0 || s.intents & dispatch.intent != 0);
         if wanted {
-            self.record(key, &dispatch.t, dispatch.d.as_str().into());
+            self.show(key, &dispatch.t, &dispatch.d.as_str().into());
         }
+    }
+
+    /// Records what the session's intents leave of an event; false if that is nothing.
+    fn show(&mut self, key: SessionKey, t: &str, d: &Arc<str>) -> bool {
+        let intents = self.sessions.get(&key).map_or(0, |session| session.intents);
+        let mut shown = Arc::clone(d);
+        if view::may_differ(t, intents)
+            && let Ok(whole) = serde_json::from_str(d)
+        {
+            match view::view(t, &whole, intents, BOT_ID) {
+                View::Whole => {}
+                View::Part(part) => shown = part.to_string().into(),
+                View::Nothing => return false,
+            }
+        }
+        self.record(key, t, shown);
+        true
     }
 
     /// Sends any event with any text as its `d` to a shard's sessions (newest total).

@@ -1,4 +1,4 @@
-//! The gateway, version 10, JSON: one reader and one writer for each connection.
+//! The gateway: one reader and one writer for each connection.
 //!
 //! The reader checks what the client sends and changes the shared state; the writer sends what the
 //! session's log holds, from the session's position on. What the reader has to answer goes to the
@@ -209,13 +209,13 @@ impl GatewayConnection {
         let (mut sink, mut messages) = socket.split();
         let ending = match handshake::read_query(query) {
             Err(code) => code.into(),
-            Ok(transport) => {
+            Ok(dialect) => {
                 let hello = self.hello(&orders);
-                let mut reader = Reader::new(&self.shared, self.id, self.host, orders);
+                let mut reader = Reader::new(&self.shared, (self.id, self.host), dialect, orders);
                 if hello.is_none() {
                     reader.expect_no_heartbeats();
                 }
-                let mut writer = Writer::new(&self.shared, self.id, transport, received);
+                let mut writer = Writer::new(&self.shared, self.id, dialect, received);
                 tokio::select! {
                     ending = reader.run(&mut messages) => ending,
                     ending = writer.run(&mut sink, hello) => ending,

@@ -3,6 +3,7 @@
 pub(crate) mod buckets;
 pub(crate) mod close;
 pub(crate) mod compression;
+pub(crate) mod etf;
 pub(crate) mod handshake;
 pub(crate) mod limits;
 pub(crate) mod payload;

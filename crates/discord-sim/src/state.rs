@@ -113,6 +113,8 @@ pub(crate) struct Connection {
 pub(crate) enum Order {
     /// Send this text.
     Text(String),
+    /// From now on compress large payloads one by one.
+    Compress,
     /// From now on send this session's log.
     Attach {
         key: SessionKey,

@@ -10,7 +10,7 @@ impl Dispatcher {
     pub(super) fn ready(&self, identify: &Identify, id: &str, resume_url: Option<&str>) -> Value {
         let application = self.world.application();
         let mut ready = json!({
-            "v": 10,
+            "v": identify.version,
             "user_settings": {},
             "user": self.world.bot_user(),
             "session_type": "normal",

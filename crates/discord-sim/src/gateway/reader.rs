@@ -15,7 +15,7 @@ use crate::{
     faults::{Answer, Host, Point},
     protocol::{
         close::CloseCode,
-        handshake::{Identify, Resume, Rules},
+        handshake::{Dialect, Identify, Resume, Rules},
         limits::SendLimit,
         payload::{self, MAX_PAYLOAD, Payload},
     },
@@ -27,6 +27,7 @@ pub(super) struct Reader<'a> {
     shared: &'a Arc<Shared>,
     id: ConnectionId,
     host: Host,
+    dialect: Dialect,
     orders: mpsc::Sender<Order>,
     rules: Rules,
     limit: SendLimit,
@@ -38,8 +39,8 @@ pub(super) struct Reader<'a> {
 impl<'a> Reader<'a> {
     pub(super) fn new(
         shared: &'a Arc<Shared>,
-        id: ConnectionId,
-        host: Host,
+        (id, host): (ConnectionId, Host),
+        dialect: Dialect,
         orders: mpsc::Sender<Order>,
     ) -> Self {
         let (count, window) = shared.config.send_limit;
@@ -47,6 +48,7 @@ impl<'a> Reader<'a> {
             shared,
             id,
             host,
+            dialect,
             orders,
             rules: shared.config.rules(),
             limit: SendLimit::new(count, window),
@@ -90,7 +92,7 @@ impl<'a> Reader<'a> {
             let size = message.len();
             state.violation(format!("connection {}: payload of {size} bytes", self.id.0));
         }
-        match Payload::read(message)? {
+        match Payload::read(message, self.dialect.encoding)? {
             Payload::Heartbeat => {
                 self.last_heartbeat = now;
                 let shard = state.connections.get(&self.id).and_then(|c| c.shard);
@@ -117,7 +119,7 @@ impl<'a> Reader<'a> {
 
     fn identify(&self, state: &mut State, d: &Value, now: Instant) -> Result<(), Ending> {
         self.expect_no_session(state)?;
-        let identify = Identify::read(d, &self.rules)?;
+        let identify = Identify::read(d, self.dialect.version, &self.rules)?;
         let shard = Some(identify.shard);
         self.note(state, Asked::Identify, shard);
         if state.faults.refuses(shard) {
@@ -149,6 +151,9 @@ impl<'a> Reader<'a> {
             total = identify.total,
             "session started"
         );
+        if identify.compress {
+            self.order(Order::Compress)?;
+        }
         self.attach(state, attached)
     }
 

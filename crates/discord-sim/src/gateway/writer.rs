@@ -18,7 +18,9 @@ use crate::{
     faults::Answer,
     protocol::{
         close::CloseCode,
-        compression::{Compressor, Transport},
+        compression::{self, Compressor},
+        etf,
+        handshake::{Dialect, Encoding},
         payload,
     },
     state::{Order, Shared},
@@ -30,11 +32,17 @@ const BATCH_EVENTS: usize = 128;
 /// Bytes of events written between two flushes, unless a single event is longer.
 const BATCH_BYTES: usize = 128 * 1024;
 
+/// A payload of this many bytes is compressed, if the client has asked for that.
+const LARGE: usize = 1_024;
+
 /// See the module's documentation.
 pub(super) struct Writer<'a> {
     shared: &'a Arc<Shared>,
     id: ConnectionId,
+    encoding: Encoding,
     compressor: Option<Compressor>,
+    /// Whether large payloads are compressed one by one.
+    compresses_payloads: bool,
     orders: mpsc::Receiver<Order>,
     session: Option<Attachment>,
     /// When a client that was sent op 7 is closed.
@@ -55,14 +63,16 @@ impl<'a> Writer<'a> {
     pub(super) fn new(
         shared: &'a Arc<Shared>,
         id: ConnectionId,
-        transport: Transport,
+        dialect: Dialect,
         orders: mpsc::Receiver<Order>,
     ) -> Self {
-        let compressor = transport.compressor();
+        let compressor = dialect.transport.compressor();
         Self {
             shared,
             id,
+            encoding: dialect.encoding,
             compressor,
+            compresses_payloads: false,
             orders,
             session: None,
             leave_at: None,
@@ -130,6 +140,10 @@ impl<'a> Writer<'a> {
     async fn obey(&mut self, sink: &mut Sink, order: Order) -> Result<(), Ending> {
         match order {
             Order::Text(text) => self.send(sink, text).await,
+            Order::Compress => {
+                self.compresses_payloads = true;
+                Ok(())
+            }
             Order::Attach {
                 key,
                 shard,
@@ -259,10 +273,25 @@ impl<'a> Writer<'a> {
     }
 
     fn encode(&mut self, text: String) -> Result<Message, Ending> {
-        let Some(compressor) = &mut self.compressor else {
-            return Ok(Message::text(text));
+        let term = match self.encoding {
+            Encoding::Json => None,
+            // A text that a test wants is sent as it is, whatever it is.
+            Encoding::Etf => serde_json::from_str(&text)
+                .ok()
+                .map(|payload| etf::encode(&payload)),
         };
-        match compressor.message(text.as_bytes()) {
+        let bytes = term.as_deref().unwrap_or(text.as_bytes());
+        let compressed = match &mut self.compressor {
+            Some(compressor) => compressor.message(bytes),
+            None if self.compresses_payloads && bytes.len() >= LARGE => compression::whole(bytes),
+            None => {
+                return Ok(match term {
+                    Some(term) => Message::binary(term),
+                    None => Message::text(text),
+                });
+            }
+        };
+        match compressed {
             Ok(bytes) => Ok(Message::binary(bytes)),
             Err(error) => {
                 tracing::error!(%error, connection = self.id.0, "compression failed");

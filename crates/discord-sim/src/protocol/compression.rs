@@ -59,6 +59,21 @@ impl Transport {
     }
 }
 
+/// Compresses one payload by itself, for clients that ask for it in IDENTIFY (`compress`).
+pub(crate) fn whole(payload: &[u8]) -> Result<Vec<u8>, CompressionError> {
+    let mut output = Vec::with_capacity(payload.len() / 2 + 128);
+    let mut context = Compress::new(Level::fast(), true);
+    loop {
+        let consumed = usize::try_from(context.total_in()).unwrap_or(usize::MAX);
+        let input = &payload[consumed.min(payload.len())..];
+        let status = context.compress_vec(input, &mut output, FlushCompress::Finish);
+        match status.map_err(CompressionError::Zlib)? {
+            Status::StreamEnd => return Ok(output),
+            _ => output.reserve(output.capacity().max(256)),
+        }
+    }
+}
+
 /// The compression context of one connection.
 pub(crate) enum Compressor {
     /// zlib (RFC 1950).
@@ -185,6 +200,19 @@ mod tests {
                     break;
                 }
             }
+            assert!(plain == text.as_bytes());
+        }
+    }
+
+    #[test]
+    fn a_whole_payload_decodes_by_itself() {
+        for text in texts() {
+            let bytes = whole(text.as_bytes()).unwrap();
+            let mut plain = Vec::with_capacity(text.len() + 64);
+            let mut decoder = flate2::Decompress::new(true);
+            decoder
+                .decompress_vec(&bytes, &mut plain, flate2::FlushDecompress::Finish)
+                .unwrap();
             assert!(plain == text.as_bytes());
         }
     }

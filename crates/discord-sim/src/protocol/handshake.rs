@@ -4,8 +4,17 @@ use serde_json::Value;
 
 use super::{close::CloseCode, compression::Transport};
 
-/// The only gateway version that is spoken here.
-const VERSION: &str = "10";
+/// The gateway versions that are spoken here: Discord has deprecated those below 9, but still speaks them.
+const VERSIONS: std::ops::RangeInclusive<u8> = 6..=10;
+
+/// The version of a URL that names none.
+const DEFAULT_VERSION: u8 = 6;
+
+/// From this version on IDENTIFY must name intents.
+const INTENTS_REQUIRED: u8 = 8;
+
+/// What a session has that may leave out intents: all that are not privileged.
+const DEFAULT_INTENTS: u64 = KNOWN_INTENTS & !(1 << 1 | 1 << 8 | 1 << 15);
 
 /// Discord's default for `large_threshold`.
 const DEFAULT_LARGE_THRESHOLD: u32 = 50;
@@ -35,31 +44,55 @@ impl Rules {
     }
 }
 
+/// How payloads are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Encoding {
+    /// Text.
+    Json,
+    /// Erlang's external term format.
+    Etf,
+}
+
+/// What the gateway URL's query asks for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Dialect {
+    pub(crate) version: u8,
+    pub(crate) encoding: Encoding,
+    pub(crate) transport: Transport,
+}
+
 /// Reads the gateway URL's query.
 ///
 /// # Errors
 ///
-/// [`CloseCode::InvalidApiVersion`] for a version other than 10, [`CloseCode::DecodeError`] for an
-/// encoding or a compression that is not spoken here.
-pub(crate) fn read_query(query: &str) -> Result<Transport, CloseCode> {
+/// [`CloseCode::InvalidApiVersion`] for a version that is not spoken, [`CloseCode::DecodeError`] for an
+/// encoding or a compression that is not.
+pub(crate) fn read_query(query: &str) -> Result<Dialect, CloseCode> {
     let value = |name: &str| {
-        query
-            .split('&')
-            .filter_map(|pair| pair.split_once('='))
-            .find(|(k, _)| *k == name)
+        let mut pairs = query.split('&').filter_map(|pair| pair.split_once('='));
+        pairs.find(|(k, _)| *k == name).map(|(_, v)| v)
     };
-    if value("v").map(|(_, v)| v) != Some(VERSION) {
-        return Err(CloseCode::InvalidApiVersion);
-    }
-    if value("encoding").is_some_and(|(_, v)| v != "json") {
-        return Err(CloseCode::DecodeError);
-    }
-    Transport::from_query(value("compress").map(|(_, v)| v)).ok_or(CloseCode::DecodeError)
+    let version = value("v").map_or(Ok(DEFAULT_VERSION), str::parse);
+    let version = version.ok().filter(|version| VERSIONS.contains(version));
+    let encoding = match value("encoding") {
+        None | Some("json") => Encoding::Json,
+        Some("etf") => Encoding::Etf,
+        Some(_) => return Err(CloseCode::DecodeError),
+    };
+    Ok(Dialect {
+        version: version.ok_or(CloseCode::InvalidApiVersion)?,
+        encoding,
+        transport: Transport::from_query(value("compress")).ok_or(CloseCode::DecodeError)?,
+    })
 }
 
 /// A valid IDENTIFY.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identify {
+    /// The gateway version.
+    pub(crate) version: u8,
+    /// Whether large payloads are to be compressed one by one.
+    pub(crate) compress: bool,
     /// Shard id.
     pub(crate) shard: u32,
     /// Number of shards.
@@ -76,7 +109,7 @@ impl Identify {
     /// # Errors
     ///
     /// The close code that Discord answers with.
-    pub(crate) fn read(d: &Value, rules: &Rules) -> Result<Self, CloseCode> {
+    pub(crate) fn read(d: &Value, version: u8, rules: &Rules) -> Result<Self, CloseCode> {
         let token = d["token"].as_str().ok_or(CloseCode::DecodeError)?;
         if !rules.knows(token) {
             return Err(CloseCode::AuthenticationFailed);
@@ -84,7 +117,10 @@ impl Identify {
         if !d["properties"].is_object() {
             return Err(CloseCode::DecodeError);
         }
-        let intents = d["intents"].as_u64().ok_or(CloseCode::DecodeError)?;
+        let intents = match &d["intents"] {
+            Value::Null if version < INTENTS_REQUIRED => DEFAULT_INTENTS,
+            intents => intents.as_u64().ok_or(CloseCode::DecodeError)?,
+        };
         if intents & !KNOWN_INTENTS != 0 {
             return Err(CloseCode::InvalidIntents);
         }
@@ -104,6 +140,8 @@ impl Identify {
                 .clamp(50, 250),
         };
         Ok(Self {
+            version,
+            compress: d["compress"].as_bool().unwrap_or(false),
             shard,
             total,
             intents,
@@ -175,21 +213,39 @@ mod tests {
 
     #[test]
     fn a_query_names_version_encoding_and_compression() {
-        assert_eq!(read_query("v=10&encoding=json"), Ok(Transport::Plain));
-        let zstd = "v=10&encoding=json&compress=zstd-stream";
-        assert_eq!(read_query(zstd), Ok(Transport::Zstd));
+        let plain = |version, encoding| Dialect {
+            version,
+            encoding,
+            transport: Transport::Plain,
+        };
+        let json = plain(10, Encoding::Json);
+        assert_eq!(read_query("v=10&encoding=json"), Ok(json));
+        let zstd = read_query("v=10&encoding=json&compress=zstd-stream");
+        assert_eq!(zstd.map(|dialect| dialect.transport), Ok(Transport::Zstd));
+        assert_eq!(read_query("v=9&encoding=etf"), Ok(plain(9, Encoding::Etf)));
+        assert_eq!(read_query(""), Ok(plain(6, Encoding::Json)));
+        for version in ["v=5", "v=11", "v=x"] {
+            assert_eq!(read_query(version), Err(CloseCode::InvalidApiVersion));
+        }
+        let unknown = read_query("v=10&encoding=xml");
+        assert_eq!(unknown, Err(CloseCode::DecodeError));
+    }
+
+    #[test]
+    fn old_versions_need_no_intents() {
+        let d = json!({"token": "t", "properties": {}, "shard": [0, 2]});
+        let old = Identify::read(&d, 6, &rules()).unwrap();
+        assert_eq!(old.intents & (1 << 15), 0);
         assert_eq!(
-            read_query("v=9&encoding=json"),
-            Err(CloseCode::InvalidApiVersion)
+            Identify::read(&d, 10, &rules()),
+            Err(CloseCode::DecodeError)
         );
-        assert_eq!(read_query(""), Err(CloseCode::InvalidApiVersion));
-        assert_eq!(read_query("v=10&encoding=etf"), Err(CloseCode::DecodeError));
     }
 
     #[test]
     fn each_wrong_identify_has_its_close_code() {
         let good = json!({"token": "Bot t", "intents": 513, "shard": [1, 2], "properties": {}});
-        let identify = Identify::read(&good, &rules()).unwrap();
+        let identify = Identify::read(&good, 10, &rules()).unwrap();
         assert_eq!(
             (identify.shard, identify.total, identify.intents),
             (1, 2, 513)
@@ -210,7 +266,7 @@ mod tests {
         ] {
             let mut bad = good.clone();
             bad[field] = value;
-            assert_eq!(Identify::read(&bad, &rules()), Err(code), "{bad}");
+            assert_eq!(Identify::read(&bad, 10, &rules()), Err(code), "{bad}");
         }
     }
 

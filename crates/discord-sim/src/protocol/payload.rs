@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::close::CloseCode;
+use super::{close::CloseCode, etf, handshake::Encoding};
 
 /// A client's payload may not be longer than this (bytes).
 pub(crate) const MAX_PAYLOAD: usize = 4_096;
@@ -27,14 +27,17 @@ impl Payload {
     ///
     /// # Errors
     ///
-    /// [`CloseCode::DecodeError`] for what is too long, no JSON or of the wrong type;
+    /// [`CloseCode::DecodeError`] for what is too long, can't be decoded or is of the wrong type;
     /// [`CloseCode::UnknownOpcode`] for an opcode that clients may not send.
-    pub(crate) fn read(message: &[u8]) -> Result<Self, CloseCode> {
+    pub(crate) fn read(message: &[u8], encoding: Encoding) -> Result<Self, CloseCode> {
         if message.len() > MAX_PAYLOAD {
             return Err(CloseCode::DecodeError);
         }
-        let mut payload: Value =
-            serde_json::from_slice(message).map_err(|_| CloseCode::DecodeError)?;
+        let payload = match encoding {
+            Encoding::Json => serde_json::from_slice(message).ok(),
+            Encoding::Etf => etf::decode(message),
+        };
+        let mut payload: Value = payload.ok_or(CloseCode::DecodeError)?;
         let op = payload["op"].as_u64().ok_or(CloseCode::DecodeError)?;
         let d = &payload["d"];
         match op {
@@ -107,7 +110,7 @@ mod tests {
     use super::*;
 
     fn read(text: &str) -> Result<Payload, CloseCode> {
-        Payload::read(text.as_bytes())
+        Payload::read(text.as_bytes(), Encoding::Json)
     }
 
     #[test]

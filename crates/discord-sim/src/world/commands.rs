@@ -25,7 +25,9 @@ impl World {
     pub fn request_members(&self, d: &Value, intents: u64) -> Result<Vec<Dispatch>, String> {
         let guild_id = snowflake_field(d, "guild_id")?;
         let limit = d.get("limit").and_then(Value::as_u64);
-        let wanted = match (d.get("user_ids"), d.get("query").and_then(Value::as_str)) {
+        // ETF has no way to leave a field out: some clients send it empty.
+        let users = d.get("user_ids").filter(|ids| !ids.is_null());
+        let wanted = match (users, d.get("query").and_then(Value::as_str)) {
             (Some(ids), None) => Wanted::Users(user_ids(ids)?),
             (None, Some(query)) => {
                 let limit = limit.ok_or("limit is required with a query")? as usize;

@@ -99,6 +99,18 @@ impl RawClient {
         self.send_text(payload.to_string()).await;
     }
 
+    pub(crate) async fn send_binary(&mut self, bytes: Vec<u8>) {
+        self.socket.send(Message::binary(bytes)).await.unwrap();
+    }
+
+    /// The next message, which is no text, undecoded.
+    pub(crate) async fn binary(&mut self) -> Vec<u8> {
+        let message = timeout(DEADLINE, self.socket.next()).await;
+        let message = message.expect("nothing came").unwrap().unwrap();
+        assert!(message.is_binary());
+        message.as_payload().to_vec()
+    }
+
     pub(crate) async fn send_text(&mut self, text: String) {
         self.socket.send(Message::text(text)).await.unwrap();
     }

@@ -65,9 +65,9 @@ async fn a_large_bot_must_shard() {
 async fn another_version_or_encoding_is_closed() {
     let sim = start(config()).await;
     for (query, code) in [
-        ("v=9&encoding=json", 4012),
-        ("encoding=json", 4012),
-        ("v=10&encoding=etf", 4002),
+        ("v=5&encoding=json", 4012),
+        ("v=11&encoding=json", 4012),
+        ("v=10&encoding=xml", 4002),
     ] {
         assert_eq!(
             RawClient::connect(&sim, query).await.closed().await,

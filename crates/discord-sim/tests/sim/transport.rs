@@ -1,11 +1,11 @@
 //! Transport compression and large messages.
 
 use discord_sim::{Load, SimConfig, WorldConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    DEADLINE,
-    client::{RawClient, Received},
+    ALL_INTENTS, DEADLINE,
+    client::{RawClient, Received, identify},
     config, start,
 };
 
@@ -78,4 +78,64 @@ async fn twenty_megabytes_pass_in_one_message() {
         assert!(sim.quiet(DEADLINE).await);
         client.close(1000).await;
     }
+}
+
+/// The whole of READY by itself, as a client asks for it in IDENTIFY.
+#[tokio::test]
+async fn large_payloads_are_compressed_on_request() {
+    let sim = start(config()).await;
+    let mut client = RawClient::hello(&sim).await;
+    let mut d = identify(0, 1);
+    d["compress"] = json!(true);
+    client.send(&json!({"op": 2, "d": d})).await;
+    let bytes = client.binary().await;
+    let mut plain = Vec::with_capacity(1 << 20);
+    flate2::Decompress::new(true)
+        .decompress_vec(&bytes, &mut plain, flate2::FlushDecompress::Finish)
+        .unwrap();
+    let ready: Value = serde_json::from_slice(&plain).unwrap();
+    assert_eq!(ready["t"], "READY");
+}
+
+/// HELLO and READY as terms; an IDENTIFY as a term.
+#[tokio::test]
+async fn etf_is_spoken_both_ways() {
+    let sim = start(config()).await;
+    let mut client = RawClient::connect(&sim, "v=9&encoding=etf").await;
+    let hello = client.binary().await;
+    assert_eq!(hello[..6], [131, 116, 0, 0, 0, 4]);
+    // `{op => 1, d => nil}`
+    let heartbeat = [
+        131, 116, 0, 0, 0, 2, 109, 0, 0, 0, 2, 111, 112, 97, 1, 109, 0, 0, 0, 1, 100, 115, 3, 110,
+        105, 108,
+    ];
+    client.send_binary(heartbeat.to_vec()).await;
+    let ack = client.binary().await;
+    assert!(
+        ack.windows(4).any(|bytes| bytes == [111, 112, 97, 11]),
+        "{ack:?}"
+    );
+}
+
+/// Without the intent content is blank, and what a cache then holds is so, too.
+#[tokio::test]
+async fn content_is_for_who_asks_for_it() {
+    let sim = start(config()).await;
+    let mut client = RawClient::hello(&sim).await;
+    let mut d = identify(0, 1);
+    d["intents"] = json!(ALL_INTENTS & !(1 << 15));
+    client.send(&json!({"op": 2, "d": d})).await;
+    client.event("READY").await;
+    let action = json!({"do": "message", "content": "a secret"});
+    sim.act(&serde_json::from_value(action).unwrap()).unwrap();
+    let told = client.event("MESSAGE_CREATE").await;
+    assert_eq!(told["d"]["content"], "");
+    assert!(sim.quiet(DEADLINE).await);
+    let (channel, message) = (&told["d"]["channel_id"], &told["d"]["id"]);
+    let key = format!(
+        "message:{}:{}",
+        channel.as_str().unwrap(),
+        message.as_str().unwrap()
+    );
+    assert_eq!(sim.truth_of(&key).unwrap()["content"], "");
 }
