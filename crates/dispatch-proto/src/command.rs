@@ -7,6 +7,7 @@
 //! {"op":1,"shard":N}                           reconnect shard N, resuming
 //! {"op":2,"shard":N}                           reconnect shard N with a new session
 //! {"op":3,"shard":N}                           reply with the status of shard N
+//! {"op":4}                                     reply with all shards
 //! ```
 //!
 //! On the Spectacles exchange, in any encoding: `{"guild_id":…,"packet":{…}}` with routing key `SEND`, or the packet alone
@@ -54,6 +55,8 @@ pub enum Target {
     Shard(u64),
     /// The shard that owns this guild.
     Guild(u64),
+    /// None in particular.
+    All,
 }
 
 /// What a command asks for.
@@ -65,7 +68,7 @@ pub enum Action {
     Reconnect,
     /// To connect anew with a new session, so that Discord sends all guilds again.
     Identify,
-    /// To say how the shard is.
+    /// To say how the shard is; each of them, if it is for none in particular.
     Status,
 }
 
@@ -105,6 +108,8 @@ impl Target {
                 .filter(|shard| *shard < total)
                 .ok_or(Refusal::UnknownShard { shard, total }),
             Self::Guild(guild) => shard_of(guild, total).ok_or(Refusal::NoShards),
+            Self::All if total == 0 => Err(Refusal::NoShards),
+            Self::All => Ok(0),
         }
     }
 }
@@ -146,6 +151,10 @@ impl Command {
             1 => Action::Reconnect,
             2 => Action::Identify,
             3 => Action::Status,
+            4 => {
+                let (target, action) = (Target::All, Action::Status);
+                return Ok(Self { target, action });
+            }
             other => return Err(Refusal::UnknownOp(other)),
         };
         let target = Target::Shard(named.ok_or(Refusal::MissingShard)?);

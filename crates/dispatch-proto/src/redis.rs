@@ -21,6 +21,9 @@ pub const OWNERS_HASH: &str = "dispatch:owners";
 /// In place of an owner: it has given the shard away so that all hold as many.
 pub const GIVEN_AWAY: &str = "given away";
 
+/// Hash: [`shard_field`] → when the shard's session began, in milliseconds of Unix time.
+pub const SESSION_STARTS_HASH: &str = "dispatch:session_starts";
+
 /// Number of shards that the living processes of gateway-ingest have agreed on, a decimal number; gone soon after the last of them.
 pub const PLAN: &str = "dispatch:shards:plan";
 /// Hash: what is left of Discord's daily limit of identifies, and when each bucket was used last.

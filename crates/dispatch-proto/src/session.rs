@@ -20,6 +20,20 @@ pub struct SessionRecord {
     pub shards_total: u32,
 }
 
+/// A shard as op 4 of `gateway.send` lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct ShardEntry {
+    /// The process of gateway-ingest that owns the shard; none while it changes hands.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub owner: Option<String>,
+    /// Milliseconds since its session began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session_age: Option<u64>,
+    /// Its state.
+    #[serde(flatten)]
+    pub status: ShardStatus,
+}
+
 /// A shard's state as shown in `gateway_statuses`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardStatus {

@@ -8,7 +8,7 @@ use thiserror::Error;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::health::Health;
+use crate::{health::Health, metrics::render};
 
 /// The server could not be started.
 #[derive(Debug, Error)]
@@ -31,7 +31,7 @@ pub(crate) async fn serve(
         .await
         .map_err(|source| ServeError { address, source })?;
     let routes = Router::new()
-        .route("/metrics", get(async move || metrics.render()))
+        .route("/metrics", get(async move || render(&metrics)))
         // twilight-dispatch's probe: answers as long as the process does.
         .route("/healthcheck", get(StatusCode::OK))
         .route("/livez", get(StatusCode::OK))

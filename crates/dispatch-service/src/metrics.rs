@@ -4,7 +4,7 @@
 //! the documents do not list, and every counter is there from the start: `increase` does not see the first step of one that appears
 //! with it.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 pub use metrics::{Counter, Histogram, Unit};
 use metrics::{Gauge, Key, KeyName, Level, Metadata, SharedString, with_recorder};
@@ -204,11 +204,52 @@ pub(crate) fn install(of_service: &'static [Metric]) -> Result<PrometheusHandle,
     Ok(handle)
 }
 
+/// Value of a gauge whose labels name something that is gone: no series with just these labels is shown.
+pub const GONE: f64 = f64::NAN;
+
+/// The text for Prometheus, without what is [`GONE`]: the recorder itself forgets nothing.
+pub(crate) fn render(handle: &PrometheusHandle) -> String {
+    without_gone(handle.render())
+}
+
+fn without_gone(text: String) -> String {
+    let gone: BTreeSet<&str> = (text.lines())
+        .filter(|line| line.ends_with(" NaN"))
+        .filter_map(labels_of)
+        .collect();
+    if gone.is_empty() {
+        return text;
+    }
+    let kept = text
+        .lines()
+        .filter(|line| labels_of(line).is_none_or(|of| !gone.contains(of)));
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+fn labels_of(line: &str) -> Option<&str> {
+    let (_, rest) = line.split_once('{')?;
+    rest.split_once('}').map(|(labels, _)| labels)
+}
+
 /// Keeps the recorder's memory bounded; to be run for as long as the process lives.
 pub(crate) async fn upkeep(handle: PrometheusHandle) {
     let mut interval = tokio::time::interval(Duration::from_secs(5));
     loop {
         interval.tick().await;
         handle.run_upkeep();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_gone_is_shown_under_no_name() {
+        let text = "# TYPE a gauge\na{shard=\"1\"} NaN\na{shard=\"2\"} 7\n\
+                    b{shard=\"1\"} 3\nb{shard=\"1\",of=\"x\"} 3\nc 1\n";
+        let shown = "# TYPE a gauge\na{shard=\"2\"} 7\nb{shard=\"1\",of=\"x\"} 3\nc 1\n";
+        assert_eq!(without_gone(text.to_owned()), shown);
+        assert_eq!(without_gone(shown.to_owned()), shown);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use dispatch_service::{
     catalogue,
-    metrics::{Counter, Histogram, OPEN},
+    metrics::{Counter, GONE, Histogram, OPEN},
 };
 
 use crate::core::{
@@ -67,6 +67,11 @@ pub(crate) fn statuses(of: impl Fn(Status) -> usize) {
     for status in Status::ALL {
         STATUSES.gauge_of([status.name()]).set(of(status) as f64);
     }
+}
+
+/// The shard does not run here any more: nothing that names it is shown.
+pub(crate) fn shard_left(shard: u32) {
+    LATENCIES.gauge_of([shard.to_string()]).set(GONE);
 }
 
 pub(crate) fn latency(shard: u32, millis: u64) {

@@ -262,8 +262,10 @@ fn announce(limit: &StartLimit, total: u32, range: Option<&RangeInclusive<u32>>)
     );
 }
 
-/// A name that no other process has, nor this one after a restart.
+/// A name that no other process has, nor this one after a restart. It begins with the host's, which is a pod's or container's.
 fn instance() -> String {
+    let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
+    let host = host.trim();
     let random = RandomState::new().hash_one(std::process::id());
-    format!("{:x}-{random:016x}", context::unix_millis())
+    format!("{host}-{:x}-{random:016x}", context::unix_millis())
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 use testbed::{
     binaries::Service,
     collector::check::Tolerated,
+    faults::commands::{self, Commands},
     process::Process,
     servers::{Persistence, Servers},
     stack::{Options, Stack},
@@ -26,15 +27,36 @@ const STOP: Duration = Duration::from_secs(10);
 async fn the_shards_are_shared_as_replicas_come_and_go() {
     let mut replicas = Replicas::start(8).await;
     let load = replicas.stack.start_load(150.0);
+    let url = replicas.stack.servers.rabbitmq.url();
+    let commands = Commands::at_rate(url, 8, 8);
     let started = replicas.value("gateway_started").await;
     replicas.add();
     replicas.add();
     replicas.even(EVEN).await;
+    // Nothing is shown of shards that have moved away.
+    let metrics = replicas.stack.ingest.metrics().await.unwrap();
+    let held = replicas.stack.ingest.shards_connected().await.unwrap();
+    for metric in ["gateway_latencies", "ingest_events_total"] {
+        assert_eq!(metrics.by(metric, "shard").len(), held as usize, "{metric}");
+    }
     // Each is seen whole from outside, whoever looks.
     let statuses: Vec<Value> = replicas.list("gateway_statuses").await;
     assert_eq!(statuses.len(), 8, "{statuses:?}");
     let sessions: Vec<Value> = replicas.list("gateway_sessions").await;
     assert_eq!(sessions.len(), 8, "{sessions:?}");
+    // The other services too: writers 1 → 4 → 2, routers 1 → 2 → 1.
+    for n in 1..4 {
+        let writer = replicas.process(Service::CacheWriter, &format!("cache-writer-{n}"));
+        replicas.stack.writers.push(writer);
+    }
+    let mut router = replicas.process(Service::CommandRouter, "command-router-1");
+    router.ready(LIMIT).await.unwrap();
+    std::mem::swap(&mut replicas.stack.router, &mut router);
+    router.stop(STOP).await.unwrap();
+    for mut writer in replicas.stack.writers.drain(..2) {
+        writer.ready(LIMIT).await.unwrap();
+        writer.stop(STOP).await.unwrap();
+    }
     for mut replica in replicas.more.drain(..) {
         replica.ready(LIMIT).await.unwrap();
         replica.stop(STOP).await.unwrap();
@@ -42,6 +64,11 @@ async fn the_shards_are_shared_as_replicas_come_and_go() {
     replicas.even(EVEN).await;
     assert_eq!(replicas.value("gateway_started").await, started);
     assert_eq!(replicas.value("gateway_shards").await, "8");
+    let published = commands.stop().await;
+    let arrived = wait::until("all commands to arrive", LIMIT, async || {
+        commands::lost(&replicas.stack, published).is_empty()
+    });
+    arrived.await.unwrap();
     replicas.finish(load).await;
 }
 
@@ -154,9 +181,12 @@ impl Replicas {
     fn add(&mut self) {
         let name = format!("gateway-ingest-{}", self.started);
         self.started += 1;
-        let dir = self.stack.servers.dir();
-        let replica = Process::start(Service::GatewayIngest, &name, dir, &self.env).unwrap();
+        let replica = self.process(Service::GatewayIngest, &name);
         self.more.push(replica);
+    }
+
+    fn process(&self, service: Service, name: &str) -> Process {
+        Process::start(service, name, self.stack.servers.dir(), &self.env).unwrap()
     }
 
     /// Waits until all shards are connected, and no running replica holds two more than another.

@@ -118,6 +118,47 @@ async fn who_holds_the_lock_owns_the_shard_again_when_redis_names_another() {
     stack.stop().await.unwrap();
 }
 
+/// A process of the version whose names hold no total owns the shard, and ends: no shard has two owners, and its session is resumed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shard_is_taken_over_from_the_version_before_by_resuming() {
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let mut stack = Stack::start(servers, &Options::new(1, 3)).await.unwrap();
+    stack.ready().await.unwrap();
+    stack.ingest.stop(LIMIT).await.unwrap();
+    let mut redis = stack.servers.redis.connection().await.unwrap();
+    let session: String = redis.hget("dispatch:sessions", "1:0").await.unwrap();
+    let _: () = redis.del("dispatch:sessions").await.unwrap();
+    let _: () = redis.hset("dispatch:sessions", 0, session).await.unwrap();
+    let _: () = redis.hset("dispatch:owners", 0, "older").await.unwrap();
+    let _: () = redis.set("dispatch:ingest:older", 1).await.unwrap();
+    let url = stack.servers.rabbitmq.url();
+    let older = testbed::servers::rabbitmq_connection(&url, "older")
+        .await
+        .unwrap();
+    let channel = older.create_channel().await.unwrap();
+    let exclusive = lapin::options::QueueDeclareOptions {
+        exclusive: true,
+        ..Default::default()
+    };
+    let lock = channel.queue_declare("gateway.owner.0".into(), exclusive, Default::default());
+    lock.await.unwrap();
+
+    stack.ingest.restart().unwrap();
+    stack.ingest.ready(LIMIT).await.unwrap();
+    let connected = wait::until("a connection", Duration::from_secs(3), async || {
+        stack.sim.connections() > 0
+    });
+    assert!(connected.await.is_err(), "the shard has two owners");
+    // As it ends, and its connection with it.
+    let _: () = redis.del("dispatch:ingest:older").await.unwrap();
+    older.close(200, "ending".into()).await.unwrap();
+    stack.ready().await.unwrap();
+    assert_eq!(stack.sim.identifies(), 1);
+    let fields: Vec<String> = redis.hkeys("dispatch:sessions").await.unwrap();
+    assert_eq!(fields, ["1:0"]);
+    stack.stop().await.unwrap();
+}
+
 async fn value<T: redis::FromRedisValue>(stack: &Stack, key: &str) -> T {
     let mut redis = stack.servers.redis.connection().await.unwrap();
     redis.get(key).await.unwrap()

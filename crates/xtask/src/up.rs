@@ -45,6 +45,12 @@ pub(crate) struct Args {
     /// Stop by itself after this time: 30s, 10m, 2h.
     #[arg(long = "for", value_parser = duration::parse)]
     limit: Option<Duration>,
+    /// Replicas of gateway-ingest, which share the shards.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    ingests: u32,
+    /// Replicas of the command-router, of which one is active.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    routers: u32,
     /// Replicas of the cache-writer.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
     writers: u32,

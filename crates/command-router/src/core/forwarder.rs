@@ -63,8 +63,8 @@ pub struct Delivered {
 pub enum Action {
     /// Publish it to its shard's queue; then [`Forwarder::confirmed`] or [`Forwarder::refused`].
     Publish(Id, Forward),
-    /// Reply with the status of this shard, and acknowledge; then [`Forwarder::settled`].
-    Answer(Id, u32),
+    /// Reply with the status of this shard, or of all, and acknowledge; then [`Forwarder::settled`].
+    Answer(Id, Option<u32>),
     /// Dead-letter it, reply, and acknowledge; then [`Forwarder::settled`].
     Reject(Id, Rejection),
 }

@@ -2,7 +2,7 @@
 
 use dispatch_proto::{
     codec::{self, Encoding},
-    command::{Action, Command, Operation, Refusal},
+    command::{Action, Command, Operation, Refusal, Target},
 };
 
 /// Body of a command that sends nothing to Discord.
@@ -50,8 +50,8 @@ impl Message<'_> {
 pub enum Place {
     /// To a shard's queue.
     Forward(Forward),
-    /// Nowhere: the answer is the status of this shard.
-    Status(u32),
+    /// Nowhere: the answer is the status of this shard; of all, if it is none.
+    Status(Option<u32>),
 }
 
 /// A command on its way to its shard.
@@ -100,7 +100,10 @@ pub fn place(command: &Command, total: u32) -> Result<Place, Refusal> {
         Action::Send(packet) => (Operation::Send, packet.json()),
         Action::Reconnect => (Operation::Reconnect, NO_PACKET),
         Action::Identify => (Operation::Identify, NO_PACKET),
-        Action::Status => return Ok(Place::Status(shard)),
+        Action::Status => {
+            let one = command.target != Target::All;
+            return Ok(Place::Status(one.then_some(shard)));
+        }
     };
     Ok(Place::Forward(Forward {
         shard,
@@ -245,11 +248,16 @@ mod tests {
         message.wants_reply = true;
         assert!(matches!(
             route(&message, Some(2), Encoding::Json),
-            Ok(Some(Place::Status(1)))
+            Ok(Some(Place::Status(Some(1))))
         ));
         assert!(matches!(
             route(&message, Some(1), Encoding::Json),
             Err(Refusal::UnknownShard { shard: 1, total: 1 })
+        ));
+        message.body = br#"{"op":4}"#;
+        assert!(matches!(
+            route(&message, Some(2), Encoding::Json),
+            Ok(Some(Place::Status(None)))
         ));
     }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use dispatch_proto::{codec::Encoding, command::Reply};
+use dispatch_proto::{codec::Encoding, command::Reply, session::ShardEntry};
 use dispatch_service::amqp::PublishError;
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use serde_json::value::RawValue;
@@ -76,6 +76,12 @@ struct InHand<'a> {
     /// Shards whose queue is known to exist.
     declared: HashSet<u32>,
     logged: Option<Instant>,
+}
+
+/// What Redis knows of shards.
+enum Known {
+    Shard(u32, Box<RawValue>),
+    All(Vec<ShardEntry>),
 }
 
 impl Forwarder<'_> {
@@ -209,24 +215,27 @@ impl Forwarder<'_> {
         &self,
         id: Id,
         envelope: Arc<Envelope>,
-        shard: u32,
+        shard: Option<u32>,
     ) -> Result<Done, RouterError> {
-        let status = match self.shards.status(shard).await {
-            Ok(Some(text)) => serde_json::from_str::<Box<RawValue>>(&text)
-                .map_err(|_| format!("the status of shard {shard} on redis is not json")),
-            Ok(None) => Err(format!("shard {shard} has no status yet")),
-            Err(error) => Err(format!("redis does not answer: {error}")),
+        let away = |error| format!("redis does not answer: {error}");
+        let known = match shard {
+            Some(shard) => match self.shards.status(shard).await {
+                Ok(Some(text)) => serde_json::from_str::<Box<RawValue>>(&text)
+                    .map(|status| Known::Shard(shard, status))
+                    .map_err(|_| format!("the status of shard {shard} on redis is not json")),
+                Ok(None) => Err(format!("shard {shard} has no status yet")),
+                Err(error) => Err(away(error)),
+            },
+            None => self.shards.list().await.map(Known::All).map_err(away),
+        };
+        let reply = match &known {
+            Ok(Known::Shard(shard, status)) => Reply::status(*shard, status),
+            Ok(Known::All(shards)) => Reply::shards(shards),
+            Err(reason) => Reply::error(reason),
         };
         envelope.acknowledge().await;
         metrics::finished(Outcome::Answered);
-        match &status {
-            Ok(status) => {
-                self.replies
-                    .send(&envelope, &Reply::status(shard, status))
-                    .await
-            }
-            Err(reason) => self.replies.send(&envelope, &Reply::error(reason)).await,
-        }
+        self.replies.send(&envelope, &reply).await;
         Ok(Done::Settled(id))
     }
 

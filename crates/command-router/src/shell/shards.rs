@@ -1,8 +1,15 @@
 //! What Redis says about the shards.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use dispatch_proto::redis::{SHARDS, STATUSES_HASH, shard_field};
+use dispatch_proto::{
+    redis::{GIVEN_AWAY, OWNERS_HASH, SESSION_STARTS_HASH, SHARDS, STATUSES_HASH, shard_field},
+    session::{ShardEntry, ShardStatus},
+};
 use dispatch_service::{health::Condition, redis_link::RedisLink};
 use redis::{AsyncCommands, RedisError};
 use tokio::sync::watch;
@@ -106,5 +113,31 @@ impl Shards {
             .await?
             .hget(STATUSES_HASH, shard_field(total, shard))
             .await
+    }
+
+    /// All shards that have a status.
+    pub(crate) async fn list(&self) -> Result<Vec<ShardEntry>, RedisError> {
+        let mut redis = self.redis.connection().await?;
+        let mut pipe = redis::pipe();
+        pipe.hgetall(STATUSES_HASH).hgetall(OWNERS_HASH);
+        pipe.hgetall(SESSION_STARTS_HASH);
+        type Fields<T> = HashMap<String, T>;
+        let (statuses, mut owners, starts): (Fields<String>, Fields<String>, Fields<u64>) =
+            pipe.query_async(&mut redis).await?;
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        let now = now.unwrap_or_default().as_millis() as u64;
+        let total = self.total().unwrap_or_default();
+        let entry = |shard| {
+            let field = shard_field(total, shard);
+            let status = serde_json::from_str::<ShardStatus>(statuses.get(&field)?).ok()?;
+            let owner = owners.remove(&field).filter(|owner| owner != GIVEN_AWAY);
+            let start = starts.get(&field);
+            Some(ShardEntry {
+                owner,
+                session_age: start.map(|start| now.saturating_sub(*start)),
+                status,
+            })
+        };
+        Ok((0..total).filter_map(entry).collect())
     }
 }

@@ -3,12 +3,15 @@
 use serde::Serialize;
 use serde_json::value::RawValue;
 
-use crate::codec::{self, Encoding};
+use crate::{
+    codec::{self, Encoding},
+    session::ShardEntry,
+};
 
 /// What the sender of a command gets if it set `reply_to`.
 ///
 /// `{"ok":true,"shard":N}` when the shard has taken the command, `{"ok":false,"error":"…"}` when it was rejected, and for a
-/// status `{"ok":true,"shard":N,"status":{…}}`.
+/// status `{"ok":true,"shard":N,"status":{…}}` or, of all shards, `{"ok":true,"shards":[…]}`.
 #[derive(Clone, Debug, Serialize)]
 pub struct Reply<'a> {
     ok: bool,
@@ -16,6 +19,8 @@ pub struct Reply<'a> {
     shard: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<&'a RawValue>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shards: Option<&'a [ShardEntry]>,
     #[serde(skip_serializing_if = "Option::is_none")]
     error: Option<&'a str>,
 }
@@ -28,6 +33,7 @@ impl<'a> Reply<'a> {
             ok: true,
             shard: Some(shard),
             status: None,
+            shards: None,
             error: None,
         }
     }
@@ -41,6 +47,18 @@ impl<'a> Reply<'a> {
         }
     }
 
+    /// All shards.
+    #[must_use]
+    pub fn shards(shards: &'a [ShardEntry]) -> Self {
+        Self {
+            ok: true,
+            shard: None,
+            status: None,
+            shards: Some(shards),
+            error: None,
+        }
+    }
+
     /// The command was rejected.
     #[must_use]
     pub fn error(error: &'a str) -> Self {
@@ -48,6 +66,7 @@ impl<'a> Reply<'a> {
             ok: false,
             shard: None,
             status: None,
+            shards: None,
             error: Some(error),
         }
     }
@@ -65,6 +84,7 @@ impl<'a> Reply<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::session::ShardStatus;
 
     #[test]
     fn wire_format_is_fixed() {
@@ -78,6 +98,20 @@ mod tests {
         assert_eq!(
             text(Reply::status(3, &status)),
             r#"{"ok":true,"shard":3,"status":{"shard":3}}"#
+        );
+        let entry = ShardEntry {
+            owner: Some("a".to_owned()),
+            session_age: None,
+            status: ShardStatus {
+                shard: 0,
+                status: "Connected".to_owned(),
+                latency: 5,
+                last_ack: String::new(),
+            },
+        };
+        assert_eq!(
+            text(Reply::shards(&[entry])),
+            r#"{"ok":true,"shards":[{"owner":"a","shard":0,"status":"Connected","latency":5,"last_ack":""}]}"#
         );
         for encoding in [Encoding::Etf, Encoding::MsgPack] {
             let body = Reply::error("no").encode(encoding);

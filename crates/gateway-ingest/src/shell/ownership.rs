@@ -31,12 +31,13 @@ use super::{
 use crate::{
     core::share::{Action, Share},
     error::IngestError,
+    metrics,
 };
 
 /// How often Redis is asked who lives and who owns what.
 const EVERY: Duration = Duration::from_millis(500);
 /// Longest time for giving the last shards back when the process ends.
-const LAST_SHARDS: Duration = Duration::from_secs(2);
+const LAST_SHARDS: Duration = Duration::from_secs(1);
 
 /// What the shard's task is to do.
 #[derive(Clone, Debug)]
@@ -301,6 +302,7 @@ impl Ownership {
 
     fn start(&mut self, shard: u32, connection: Arc<Connection>, session: Option<SessionRecord>) {
         self.context.table.enter(shard);
+        metrics::latency(shard, 0);
         let (order, orders) = watch::channel(Order {
             right: Some(connection),
             stay: Stay::Yes,
@@ -330,6 +332,7 @@ impl Ownership {
             match order.map(|order| order.borrow().stay) {
                 Some(Stay::LetGo) => {
                     self.context.table.remove(shard);
+                    metrics::shard_left(shard);
                     match self.next.remove(&shard) {
                         Some(start) if self.stop.is_cancelled() => drop(start),
                         Some(start) if self.holds(&start.connection) => {
@@ -338,7 +341,10 @@ impl Ownership {
                         _ => self.share.ended(shard),
                     }
                 }
-                _ => released.push(shard),
+                _ => {
+                    metrics::shard_left(shard);
+                    released.push(shard);
+                }
             }
         }
         if !released.is_empty() {

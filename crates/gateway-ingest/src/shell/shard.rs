@@ -23,7 +23,7 @@ use std::{
 };
 
 use super::{
-    commands::Inbound,
+    commands::{Commands, Inbound},
     context::Context,
     identify::IdentifyQueue,
     ownership::{Order, Stay},
@@ -49,7 +49,7 @@ use lapin::{Connection, message::Delivery};
 use outcome::Ticket;
 use room::Beat;
 use tokio::{
-    sync::{OwnedSemaphorePermit, mpsc, watch},
+    sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
@@ -112,7 +112,7 @@ struct Task {
     /// The connection on which the shard's lock is held.
     claim: Option<Arc<Connection>>,
 
-    commands: Option<mpsc::Receiver<Inbound>>,
+    commands: Option<Commands>,
     schedule: Schedule<Ticket>,
     leaving: Option<Leaving>,
     departures: Departures,
@@ -204,9 +204,9 @@ async fn finished<F: Future + Unpin>(slot: &mut Option<F>) -> F::Output {
     }
 }
 
-async fn received<T>(queue: &mut Option<mpsc::Receiver<T>>) -> Option<T> {
-    match queue {
-        Some(queue) => queue.recv().await,
+async fn received(commands: &mut Option<Commands>) -> Option<Inbound> {
+    match commands {
+        Some(commands) => commands.next().await,
         None => pending().await,
     }
 }

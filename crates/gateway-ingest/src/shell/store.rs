@@ -10,8 +10,8 @@ use std::{
 
 use dispatch_proto::{
     redis::{
-        GIVEN_AWAY, OWNERS_HASH, PLAN, REFUSED_SHARDS, SESSIONS, SESSIONS_HASH, SHARDS,
-        STATUSES_HASH, shard_field,
+        GIVEN_AWAY, OWNERS_HASH, PLAN, REFUSED_SHARDS, SESSION_STARTS_HASH, SESSIONS,
+        SESSIONS_HASH, SHARDS, STATUSES_HASH, shard_field,
     },
     session::SessionRecord,
 };
@@ -100,8 +100,14 @@ async fn store(context: &Context, urgent: bool) -> RedisResult<bool> {
             .map(|status| (status.shard, json(status)))
             .collect()
     };
+    // With each new session, and again now and then, as everything.
+    let starts = context.table.starts(statuses.keys().copied());
     let mut refused = BTreeSet::new();
-    for (hash, values) in [(SESSIONS_HASH, &sessions), (STATUSES_HASH, &statuses)] {
+    for (hash, values) in [
+        (SESSIONS_HASH, &sessions),
+        (STATUSES_HASH, &statuses),
+        (SESSION_STARTS_HASH, &starts),
+    ] {
         if values.is_empty() {
             continue;
         }

@@ -29,6 +29,8 @@ struct Row {
     session_changed: bool,
     /// A session has begun that is not stored yet.
     begun: bool,
+    /// When it began, in milliseconds of Unix time, if it began here.
+    start: Option<u64>,
     status_changed: bool,
     status: Status,
     latency: u64,
@@ -60,6 +62,18 @@ impl SessionTable {
             row.session = Some(record);
         });
         self.urgent.notify_one();
+    }
+
+    /// The session that has begun is a new one.
+    pub(crate) fn identified(&self, shard: u32, at: u64) {
+        self.with(shard, |row| row.start = Some(at));
+    }
+
+    /// When the sessions began of these shards, of those that began here.
+    pub(crate) fn starts(&self, shards: impl IntoIterator<Item = u32>) -> BTreeMap<u32, String> {
+        let rows = self.rows();
+        let start = |shard| Some((shard, rows.get(&shard)?.start?.to_string()));
+        shards.into_iter().filter_map(start).collect()
     }
 
     /// Everything up to `place` is confirmed. A place in an older session says nothing about the present one.

@@ -73,6 +73,18 @@ pub(crate) async fn status(stack: &Stack, bot: &Bot) -> Result<()> {
         let same = |other: &Value| other["shard"] == shard && other["status"] == status["status"];
         ensure!(listed.iter().any(same), "{answer} is not in {listed:?}");
     }
+    // `op` 4: all shards, with who owns them.
+    let answer = ask(bot, &json!({"op": 4})).await?;
+    let shards = answer["shards"].as_array().context("shards")?;
+    ensure!(shards.len() == stack.shards as usize, "{answer}");
+    for (number, shard) in shards.iter().enumerate() {
+        ensure!(shard["shard"] == number, "{answer}");
+        ensure!(shard["status"] == "Connected", "{answer}");
+        ensure!(shard["owner"] == shards[0]["owner"], "{answer}");
+        ensure!(shard["owner"].is_string(), "{answer}");
+        ensure!(shard["session_age"].is_u64(), "{answer}");
+        ensure!(shard["latency"].is_u64(), "{answer}");
+    }
     Ok(())
 }
 

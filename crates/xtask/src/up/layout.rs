@@ -29,9 +29,9 @@ const READY_LIMIT_DISCORD: Duration = Duration::from_secs(3600);
 pub(super) struct Pipeline {
     // In the order in which they go: the announcement first, the folder last.
     _announcement: Announcement,
-    pub(super) ingest: Process,
+    pub(super) ingests: Vec<Process>,
     pub(super) writers: Vec<Process>,
-    pub(super) router: Process,
+    pub(super) routers: Vec<Process>,
     pub(super) partitions: u32,
     pub(super) running: Running,
     sim: Option<Sim>,
@@ -69,6 +69,13 @@ impl Pipeline {
         let writers: Result<Vec<_>> = (0..args.writers)
             .map(|n| start(Service::CacheWriter, &format!("cache-writer-{n}")))
             .collect();
+        let replicas = |service: Service, name: &str, count| -> Result<Vec<_>> {
+            let name = |n| match n {
+                0 => name.to_owned(),
+                n => format!("{name}-{n}"),
+            };
+            (0..count).map(|n| start(service, &name(n))).collect()
+        };
         let running = Running {
             pid: std::process::id(),
             rabbit_url,
@@ -81,8 +88,8 @@ impl Pipeline {
         let mut pipeline = Self {
             _announcement: running.announce()?,
             writers: writers?,
-            router: start(Service::CommandRouter, "command-router")?,
-            ingest: start(Service::GatewayIngest, "gateway-ingest")?,
+            routers: replicas(Service::CommandRouter, "command-router", args.routers)?,
+            ingests: replicas(Service::GatewayIngest, "gateway-ingest", args.ingests)?,
             partitions: env
                 .get("PARTITIONS")
                 .and_then(|n| n.parse().ok())
@@ -167,17 +174,16 @@ impl Pipeline {
             ),
             ("Discord".to_owned(), discord),
         ];
-        addresses.push(metrics(&self.ingest));
+        addresses.extend(self.ingests.iter().map(metrics));
         addresses.extend(self.writers.iter().map(metrics));
-        addresses.push(metrics(&self.router));
+        addresses.extend(self.routers.iter().map(metrics));
         addresses
     }
 
     fn processes(&mut self) -> impl Iterator<Item = &mut Process> {
-        let ingest = std::iter::once(&mut self.ingest);
-        ingest
-            .chain(self.writers.iter_mut())
-            .chain(std::iter::once(&mut self.router))
+        (self.ingests.iter_mut())
+            .chain(&mut self.writers)
+            .chain(&mut self.routers)
     }
 
     fn begin_load(&self, rate: f64) {

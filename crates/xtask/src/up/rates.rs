@@ -74,6 +74,7 @@ mod tests {
         let sample = |after, ingest: &str, writers: &str| Sample {
             at: at + Duration::from_secs(after),
             ingest: Metrics::parse(ingest),
+            owned: Vec::new(),
             writers: Metrics::parse(writers),
             shards: Vec::new(),
             lag: None,

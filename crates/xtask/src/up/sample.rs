@@ -18,7 +18,7 @@ use testbed::http;
 /// Takes samples. What can't be reached is missing from them; the next one tries again.
 #[derive(Debug)]
 pub(super) struct Sampler {
-    ingest: u16,
+    ingests: Vec<(String, u16)>,
     writers: Vec<u16>,
     queues: Vec<String>,
     running: Running,
@@ -31,8 +31,10 @@ pub(super) struct Sampler {
 pub(super) struct Sample {
     /// When.
     pub(super) at: Instant,
-    /// Metrics of gateway-ingest.
+    /// Metrics of all gateway-ingests, one after the other.
     pub(super) ingest: Metrics,
+    /// Which shards each gateway-ingest owns.
+    pub(super) owned: Vec<(String, Vec<u32>)>,
     /// Metrics of all cache-writers, one after the other.
     pub(super) writers: Metrics,
     /// State of each shard.
@@ -46,7 +48,11 @@ pub(super) struct Sample {
 impl Sampler {
     pub(super) fn new(pipeline: &Pipeline) -> Self {
         Self {
-            ingest: pipeline.ingest.port(),
+            ingests: pipeline
+                .ingests
+                .iter()
+                .map(|ingest| (ingest.name().to_owned(), ingest.port()))
+                .collect(),
             writers: pipeline
                 .writers
                 .iter()
@@ -64,13 +70,22 @@ impl Sampler {
         for port in &self.writers {
             writers.samples.extend(metrics(*port).await.samples);
         }
-        let ingest = metrics(self.ingest).await;
+        let (mut ingest, mut owned) = (Metrics::default(), Vec::new());
+        for (name, port) in &self.ingests {
+            let metrics = metrics(*port).await;
+            let shards = metrics.by("gateway_latencies", "shard").into_keys();
+            let mut shards: Vec<u32> = shards.filter_map(|shard| shard.parse().ok()).collect();
+            shards.sort_unstable();
+            owned.push((name.clone(), shards));
+            ingest.samples.extend(metrics.samples);
+        }
         let shards = self.shards().await.unwrap_or_default();
         let lag = self.depth(&self.queues.clone()).await;
         let dead = self.depth(&[rabbit::DEAD_QUEUE.to_owned()]).await;
         Sample {
             at: Instant::now(),
             ingest,
+            owned,
             writers,
             shards,
             lag,

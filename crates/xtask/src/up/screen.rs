@@ -90,9 +90,10 @@ impl Screen {
 
 fn line(rates: &Rates, now: &Sample, violations: usize, elapsed: Duration) -> String {
     format!(
-        "{:>5}  shards {}  in {:.0}/s  out {:.0}/s ({})  lag {}  latency {}  {}  cache {}",
+        "{:>5}  shards {}{}  in {:.0}/s  out {:.0}/s ({})  lag {}  latency {}  {}  cache {}",
         duration::show(elapsed),
         connected(now),
+        owned(now),
         rates.received,
         rates.published,
         names(rates),
@@ -119,6 +120,12 @@ fn picture(
         ),
         String::new(),
         format!("{:<16} {}", "shards", shards(now)),
+    ];
+    if now.owned.len() > 1 {
+        let owned = now.owned.iter();
+        lines.extend(owned.map(|(name, shards)| format!("{name:<16} owns {}", numbers(shards))));
+    }
+    lines.extend([
         format!(
             "{:<16} {:>8.0} events/s, {}",
             "in",
@@ -140,7 +147,7 @@ fn picture(
             latency(rates)
         ),
         format!("{:<16} {}", "wrong", wrong(now, violations.len())),
-    ];
+    ]);
     // The newest says what to look for; all of them are in `cargo xtask sim status`.
     if let Some(newest) = violations.last() {
         lines.push(format!("{:<16} {newest}", ""));
@@ -167,6 +174,20 @@ fn shards(now: &Sample) -> String {
         1..=8 => now.shards.iter().map(one).collect::<Vec<_>>().join(" · "),
         _ => format!("{} connected", connected(now)),
     }
+}
+
+/// How many each gateway-ingest owns, if there are several: ` (3+3+2)`.
+fn owned(now: &Sample) -> String {
+    let counts = now.owned.iter().map(|(_, shards)| shards.len().to_string());
+    match counts.len() {
+        0 | 1 => String::new(),
+        _ => format!(" ({})", counts.collect::<Vec<_>>().join("+")),
+    }
+}
+
+fn numbers(shards: &[u32]) -> String {
+    let numbers = shards.iter().map(u32::to_string);
+    numbers.collect::<Vec<_>>().join(" ")
 }
 
 fn connected(now: &Sample) -> String {
@@ -243,6 +264,7 @@ mod tests {
         let now = Sample {
             at: Instant::now(),
             ingest: Metrics::default(),
+            owned: vec![("a".to_owned(), vec![0, 2]), ("b".to_owned(), vec![1])],
             writers: Metrics::parse("state_guilds 3\nstate_voices 0\nstate_guilds 2\n"),
             shards: vec![shard(0, "Connected"), shard(1, "Resuming")],
             lag: Some(4),
@@ -256,7 +278,7 @@ mod tests {
         };
         assert_eq!(
             line(&rates, &now, 2, Duration::from_secs(61)),
-            " 1:01  shards 1/2  in 10/s  out 10/s (TYPING_START 10)  lag 4  latency 1.2 ms  \
+            " 1:01  shards 1/2 (2+1)  in 10/s  out 10/s (TYPING_START 10)  lag 4  latency 1.2 ms  \
              gaps 0  dead letters 1  violations 2  cache guilds 3"
         );
         assert_eq!(shards(&now), "0 Connected 12 ms · 1 Resuming 12 ms");

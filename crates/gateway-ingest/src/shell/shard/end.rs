@@ -40,7 +40,9 @@ impl Task {
     /// Ends the consumer, and with it its channel: RabbitMQ has all commands again that are not acknowledged.
     async fn give_commands_back(&mut self) {
         self.context.replies.acknowledged().await;
-        self.commands = None;
+        if let Some(commands) = self.commands.take() {
+            commands.close().await;
+        }
         self.forget_commands();
     }
 

@@ -14,7 +14,7 @@ use crate::{
     },
     error::IngestError,
     metrics,
-    shell::store,
+    shell::{context::unix_millis, store},
 };
 
 const DISPATCH: u8 = 0;
@@ -154,6 +154,7 @@ impl Task {
             tracing::info!(shard = self.number, session = record.session_id, "ready");
             // Stored at once, before anything of it is confirmed: a crash right now must find it.
             self.context.table.begin(record);
+            self.context.table.identified(self.number, unix_millis());
             self.tell(ShardEvent::Ready);
         }
         self.happened(Input::Ready { session, usable })
