@@ -2,10 +2,11 @@
 
 use std::collections::HashSet;
 
-use dispatch_proto::{codec::Encoding, rabbit::EVENTS_EXCHANGE};
+use dispatch_proto::{codec::Encoding, namespace::Namespace, rabbit::EVENTS_EXCHANGE};
 use dispatch_service::{
     amqp::AmqpLink,
     discord::{ApiUrl, Token},
+    identity::Guard,
     redis_link::RedisLink,
     settings::{
         Reader,
@@ -38,6 +39,10 @@ pub struct Config {
     pub redis: RedisLink,
     /// Where the messages of the Spectacles layout are: a database of the same server.
     pub messages: RedisLink,
+    /// Stands before every name on both servers.
+    pub namespace: Namespace,
+    /// Whether the names are another bot's.
+    pub guard: Guard,
     /// Number of partition queues.
     pub partitions: u32,
     /// Type of the partition queues.
@@ -57,7 +62,7 @@ pub struct Config {
 /// The exchange for Spectacles clients.
 #[derive(Clone, Debug)]
 pub struct SpectaclesConfig {
-    /// Name of the exchange.
+    /// Name of the exchange, with the namespace.
     pub exchange: String,
     /// How bodies are written.
     pub encoding: Encoding,
@@ -77,6 +82,7 @@ pub struct GuildLogConfig {
 impl Config {
     /// Reads the settings; problems are left with the reader.
     pub fn read(reader: &mut Reader) -> Option<Self> {
+        let namespace = reader.namespace();
         let partitions: u32 = reader.number(&PARTITIONS, 1..=1024);
         let redis = RedisLink::read(reader, partitions as usize + OTHER_REDIS_CONNECTIONS);
         let messages = redis.as_ref().and_then(|redis| {
@@ -113,14 +119,20 @@ impl Config {
         }
         let spectacles = exchange
             .zip(encoding)
-            .map(|(exchange, encoding)| SpectaclesConfig { exchange, encoding });
+            .map(|(exchange, encoding)| SpectaclesConfig {
+                exchange: namespace.name(exchange).into_owned(),
+                encoding,
+            });
         let guild_log = read_guild_log(reader);
         let amqp = AmqpLink::read(reader)
             .map(|amqp| amqp.needing_channels(partitions as usize + OTHER_CHANNELS));
+        let redis = redis?;
         Some(Self {
             amqp: amqp?,
-            redis: redis?,
+            guard: Guard::read(reader, redis.clone(), namespace.clone()),
+            redis,
             messages: messages?,
+            namespace,
             partitions,
             queue_type,
             default_queue,

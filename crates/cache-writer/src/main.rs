@@ -15,6 +15,7 @@ const SERVICE: Service = Service {
 
 fn main() -> ExitCode {
     start(SERVICE, Config::read, async |config, surroundings| {
-        App::new(config, surroundings).run().await
+        let (guard, stop) = (config.guard.clone(), surroundings.stop.clone());
+        guard.run(stop, App::new(config, surroundings).run()).await
     })
 }

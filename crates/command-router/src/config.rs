@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
-use dispatch_proto::{codec::Encoding, rabbit::EVENTS_EXCHANGE};
+use dispatch_proto::{codec::Encoding, namespace::Namespace, rabbit::EVENTS_EXCHANGE};
 use dispatch_service::{
     amqp::AmqpLink,
+    identity::Guard,
     redis_link::RedisLink,
     settings::{
         Reader,
@@ -26,6 +27,10 @@ pub struct Config {
     pub amqp: AmqpLink,
     /// Where Redis is.
     pub redis: RedisLink,
+    /// Stands before every name on both servers.
+    pub namespace: Namespace,
+    /// Whether the names are another bot's.
+    pub guard: Guard,
     /// Type of the queues of commands.
     pub queue_type: QueueType,
     /// How long a command may wait for its shard.
@@ -37,7 +42,7 @@ pub struct Config {
 /// The Spectacles side.
 #[derive(Clone, Debug)]
 pub struct Spectacles {
-    /// Name of the direct exchange.
+    /// Name of the direct exchange, with the namespace.
     pub exchange: String,
     /// Encoding of messages whose content type names none.
     pub encoding: Encoding,
@@ -46,6 +51,7 @@ pub struct Spectacles {
 impl Config {
     /// Reads the settings; what is wrong is reported by [`Reader::finish`].
     pub fn read(reader: &mut Reader) -> Option<Self> {
+        let namespace = reader.namespace();
         let amqp = AmqpLink::read(reader);
         let redis = RedisLink::read(reader, REDIS_CONNECTIONS);
         let queue_type = QueueType::read(reader);
@@ -54,8 +60,11 @@ impl Config {
             .word(&SPECTACLES_ENCODING, Encoding::named)
             .unwrap_or_default();
         let exchange = reader.optional(&SPECTACLES_EXCHANGE);
-        let spectacles = exchange.map(|exchange| Spectacles { exchange, encoding });
-        if let Some(Spectacles { exchange, .. }) = &spectacles
+        let spectacles = exchange.as_deref().map(|exchange| Spectacles {
+            exchange: namespace.name(exchange).into_owned(),
+            encoding,
+        });
+        if let Some(exchange) = &exchange
             && (exchange == EVENTS_EXCHANGE || exchange.len() > LONGEST_EXCHANGE)
         {
             let expected = format!(
@@ -63,9 +72,12 @@ impl Config {
             );
             reader.problem(&SPECTACLES_EXCHANGE, expected);
         }
+        let redis = redis?;
         Some(Self {
             amqp: amqp?,
-            redis: redis?,
+            guard: Guard::read(reader, redis.clone(), namespace.clone()),
+            redis,
+            namespace,
             queue_type,
             command_ttl,
             spectacles,

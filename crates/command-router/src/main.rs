@@ -15,7 +15,9 @@ const SERVICE: Service = Service {
 
 fn main() -> ExitCode {
     start(SERVICE, Config::read, async |config, surroundings| {
-        App::build(config, surroundings).run().await;
-        Ok(())
+        let (guard, stop) = (config.guard.clone(), surroundings.stop.clone());
+        guard
+            .run(stop, App::build(config, surroundings).run())
+            .await
     })
 }

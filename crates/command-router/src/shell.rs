@@ -45,7 +45,7 @@ impl App {
         let clock = Clock::start();
         let redis_connected = surroundings.health.condition("redis");
         Self {
-            shards: Shards::new(config.redis.clone(), redis_connected, clock),
+            shards: Shards::new(config.clone(), redis_connected, clock),
             rabbit_connected: surroundings.health.condition("rabbitmq"),
             readiness: Readiness::new(surroundings.health.condition("queues")),
             config,
@@ -55,10 +55,14 @@ impl App {
     }
 
     /// Routes commands until the process is asked to stop.
-    pub async fn run(self) {
+    ///
+    /// # Errors
+    ///
+    /// None for now: whatever is away is waited for.
+    pub async fn run(self) -> anyhow::Result<()> {
         tokio::select! {
-            () = session::serve(&self) => {}
-            () = self.shards.follow() => {}
+            () = session::serve(&self) => Ok(()),
+            () = self.shards.follow() => Ok(()),
         }
     }
 }

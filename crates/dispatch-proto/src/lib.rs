@@ -10,6 +10,7 @@ pub mod command;
 pub mod envelope;
 pub mod event;
 pub mod frame;
+pub mod namespace;
 pub mod notice;
 pub mod partition;
 pub mod rabbit;

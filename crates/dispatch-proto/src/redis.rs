@@ -2,12 +2,18 @@
 //!
 //! The keys of the state cache are in the cache-writer's layouts.
 
+use crate::namespace::Namespace;
+
 /// JSON array of [`crate::session::SessionRecord`], for readers outside; the services resume from [`SESSIONS_HASH`].
 pub const SESSIONS: &str = "gateway_sessions";
 /// JSON array of [`crate::session::ShardStatus`].
 pub const STATUSES: &str = "gateway_statuses";
 /// RFC 3339 timestamp of the gateway's start.
 pub const STARTED: &str = "gateway_started";
+/// The bot's user, as Discord sends it. Also part of the cache.
+pub const BOT_USER: &str = "bot_user";
+/// Id of the bot whose names these are, a decimal number.
+pub const BOT: &str = "dispatch:bot";
 /// Total number of shards, a decimal number.
 pub const SHARDS: &str = "gateway_shards";
 
@@ -62,7 +68,7 @@ pub struct PartitionKeys {
 }
 
 impl PartitionKeys {
-    /// The keys of partition `partition`.
+    /// The keys of partition `partition`, without a namespace.
     #[must_use]
     pub fn new(partition: u32) -> Self {
         let key = |name: &str| format!("dispatch:partition:{partition}:{name}");
@@ -70,6 +76,17 @@ impl PartitionKeys {
             epoch: key("epoch"),
             applied: key("applied"),
             journal: key("journal"),
+        }
+    }
+
+    /// The same in a namespace.
+    #[must_use]
+    pub fn within(self, namespace: &Namespace) -> Self {
+        let key = |key: String| namespace.name(key).into_owned();
+        Self {
+            epoch: key(self.epoch),
+            applied: key(self.applied),
+            journal: key(self.journal),
         }
     }
 }

@@ -11,6 +11,7 @@ pub mod backoff;
 pub mod discord;
 pub mod health;
 mod http;
+pub mod identity;
 mod logging;
 pub mod metrics;
 mod probe;

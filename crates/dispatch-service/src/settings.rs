@@ -10,6 +10,7 @@ mod source;
 
 use std::{fmt, fs, num::NonZeroU64, ops::RangeBounds, path::Path, str::FromStr};
 
+use dispatch_proto::namespace::Namespace;
 use thiserror::Error;
 
 pub use catalogue::Setting;
@@ -245,6 +246,11 @@ impl Reader {
             self.problem(setting, setting.expected.to_owned());
         }
         value
+    }
+
+    /// The prefix of every name on both servers.
+    pub fn namespace(&mut self) -> Namespace {
+        self.parsed(&catalogue::NAMESPACE)
     }
 
     /// A word of a fixed set, in any case.

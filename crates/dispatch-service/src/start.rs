@@ -58,7 +58,8 @@ pub struct Surroundings {
     pub health: Health,
 }
 
-/// An end that starting again won't mend: Discord refuses the token, the intents or the shards.
+/// An end that starting again won't mend: Discord refuses the token, the intents or the shards; or the names on the servers are another
+/// bot's.
 #[derive(Debug, Error)]
 #[error(transparent)]
 pub struct Refused(#[from] pub anyhow::Error);
@@ -209,7 +210,7 @@ where
     {
         tracing::error!(ends_in_ms = refusal_wait.as_millis(), "{error:#}");
         // Never met: whoever asks whether the service is ready is told why not.
-        refused.condition("refused by discord").set(false);
+        refused.condition("refused").set(false);
         tokio::select! { () = tokio::time::sleep(refusal_wait) => {}, () = signalled() => {} }
     }
     served.cancel();

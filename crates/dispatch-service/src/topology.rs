@@ -4,8 +4,11 @@
 //! carries no arguments but for its type, and that only where `RABBIT_QUEUE_TYPE` asks for it; what exists with other properties is used
 //! as it is ([`ensure`]).
 
-use dispatch_proto::rabbit::{
-    DEAD_QUEUE, EVENTS_EXCHANGE, RAW_EXCHANGE, RECV_QUEUE, SEND_QUEUE, raw_queue, shard_queue,
+use dispatch_proto::{
+    namespace::Namespace,
+    rabbit::{
+        DEAD_QUEUE, EVENTS_EXCHANGE, RAW_EXCHANGE, RECV_QUEUE, SEND_QUEUE, raw_queue, shard_queue,
+    },
 };
 use lapin::{
     Channel, Connection, ErrorKind, ExchangeKind,
@@ -109,11 +112,16 @@ fn differs(error: &lapin::Error) -> bool {
 /// # Errors
 ///
 /// If the channel fails, also when an exchange or queue exists with other properties.
-pub async fn declare_events(channel: &Channel, default_queue: bool) -> lapin::Result<()> {
-    declare_exchange(channel, EVENTS_EXCHANGE, ExchangeKind::Topic).await?;
+pub async fn declare_events(
+    channel: &Channel,
+    namespace: &Namespace,
+    default_queue: bool,
+) -> lapin::Result<()> {
+    let (exchange, queue) = (namespace.name(EVENTS_EXCHANGE), namespace.name(RECV_QUEUE));
+    declare_exchange(channel, &exchange, ExchangeKind::Topic).await?;
     if default_queue {
-        declare_queue(channel, RECV_QUEUE, FieldTable::default()).await?;
-        bind(channel, RECV_QUEUE, EVENTS_EXCHANGE, "#").await?;
+        declare_queue(channel, &queue, FieldTable::default()).await?;
+        bind(channel, &queue, &exchange, "#").await?;
     }
     Ok(())
 }
@@ -125,12 +133,14 @@ pub async fn declare_events(channel: &Channel, default_queue: bool) -> lapin::Re
 /// As [`declare_events`].
 pub async fn declare_raw(
     channel: &Channel,
+    namespace: &Namespace,
     partitions: u32,
     queue_type: QueueType,
 ) -> lapin::Result<()> {
-    declare_exchange(channel, RAW_EXCHANGE, ExchangeKind::Direct).await?;
+    let exchange = namespace.name(RAW_EXCHANGE);
+    declare_exchange(channel, &exchange, ExchangeKind::Direct).await?;
     for partition in 0..partitions {
-        declare_raw_queue(channel, partition, queue_type).await?;
+        declare_raw_queue(channel, namespace, partition, queue_type).await?;
     }
     Ok(())
 }
@@ -142,14 +152,16 @@ pub async fn declare_raw(
 /// As [`declare_events`].
 pub async fn declare_raw_queue(
     channel: &Channel,
+    namespace: &Namespace,
     partition: u32,
     queue_type: QueueType,
 ) -> lapin::Result<()> {
-    let queue = raw_queue(partition);
+    let queue = namespace.name(raw_queue(partition));
     let mut arguments = queue_type.arguments();
     arguments.insert("x-single-active-consumer".into(), AMQPValue::Boolean(true));
     declare_queue(channel, &queue, arguments).await?;
-    bind(channel, &queue, RAW_EXCHANGE, &partition.to_string()).await
+    let exchange = namespace.name(RAW_EXCHANGE);
+    bind(channel, &queue, &exchange, &partition.to_string()).await
 }
 
 /// Declares the queue that takes commands from the bot.
@@ -157,8 +169,13 @@ pub async fn declare_raw_queue(
 /// # Errors
 ///
 /// As [`declare_events`].
-pub async fn declare_send(channel: &Channel, queue_type: QueueType) -> lapin::Result<()> {
-    declare_queue(channel, SEND_QUEUE, queue_type.for_commands()).await
+pub async fn declare_send(
+    channel: &Channel,
+    namespace: &Namespace,
+    queue_type: QueueType,
+) -> lapin::Result<()> {
+    let queue = namespace.name(SEND_QUEUE);
+    declare_queue(channel, &queue, queue_type.for_commands()).await
 }
 
 /// Declares the queue of the commands for one shard.
@@ -168,10 +185,12 @@ pub async fn declare_send(channel: &Channel, queue_type: QueueType) -> lapin::Re
 /// As [`declare_events`].
 pub async fn declare_shard_queue(
     channel: &Channel,
+    namespace: &Namespace,
     shard: u32,
     queue_type: QueueType,
 ) -> lapin::Result<()> {
-    declare_queue(channel, &shard_queue(shard), queue_type.for_commands()).await
+    let queue = namespace.name(shard_queue(shard));
+    declare_queue(channel, &queue, queue_type.for_commands()).await
 }
 
 /// Declares the queue of dead letters.
@@ -179,8 +198,8 @@ pub async fn declare_shard_queue(
 /// # Errors
 ///
 /// As [`declare_events`].
-pub async fn declare_dead(channel: &Channel) -> lapin::Result<()> {
-    declare_queue(channel, DEAD_QUEUE, FieldTable::default()).await
+pub async fn declare_dead(channel: &Channel, namespace: &Namespace) -> lapin::Result<()> {
+    declare_queue(channel, &namespace.name(DEAD_QUEUE), FieldTable::default()).await
 }
 
 /// Declares a durable exchange.

@@ -1,7 +1,9 @@
 //! The settings of gateway-ingest.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
+use dispatch_proto::namespace::Namespace;
 use dispatch_service::{
     amqp::AmqpLink,
     discord::{ApiUrl, Token},
@@ -42,6 +44,7 @@ const REDIS_CONNECTIONS: usize = 8;
 pub struct Config {
     pub(crate) rabbit: AmqpLink,
     pub(crate) redis: RedisLink,
+    pub(crate) namespace: Namespace,
     pub(crate) queue_type: QueueType,
     pub(crate) partitions: u32,
     pub(crate) discord: DiscordConfig,
@@ -78,6 +81,11 @@ pub(crate) struct ShardsConfig {
 }
 
 impl Config {
+    /// A name on RabbitMQ or Redis, in the namespace.
+    pub(crate) fn name<'a>(&self, name: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+        self.namespace.name(name)
+    }
+
     /// Reads the settings; `None` if one is wrong, which `reader` then reports.
     pub fn read(reader: &mut Reader) -> Option<Self> {
         let rabbit = AmqpLink::read(reader);
@@ -96,6 +104,7 @@ impl Config {
         Some(Self {
             rabbit: rabbit?,
             redis: redis?,
+            namespace: reader.namespace(),
             queue_type,
             partitions,
             discord: discord?,

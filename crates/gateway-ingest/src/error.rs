@@ -1,5 +1,6 @@
 //! What ends the process.
 
+use dispatch_service::identity::AnotherBot;
 use thiserror::Error;
 use tokio::task::JoinError;
 
@@ -24,15 +25,21 @@ pub enum IngestError {
         /// The cause, and what to change.
         advice: &'static str,
     },
+    /// The names on the servers are another bot's.
+    #[error(transparent)]
+    AnotherBot(#[from] AnotherBot),
     /// A bug: a shard's task panicked.
     #[error("a shard's task failed: {0}")]
     Task(#[from] JoinError),
 }
 
 impl IngestError {
-    /// Whether Discord refuses the bot, so that starting again won't mend it.
+    /// Whether Discord refuses the bot, or the bot another one's servers, so that starting again won't mend it.
     #[must_use]
     pub const fn is_refusal(&self) -> bool {
-        matches!(self, Self::Unauthorized(_) | Self::Closed { .. })
+        matches!(
+            self,
+            Self::Unauthorized(_) | Self::Closed { .. } | Self::AnotherBot(_)
+        )
     }
 }

@@ -1,5 +1,6 @@
 //! The part of gateway-ingest that does I/O.
 
+mod bot;
 mod budget;
 mod claim;
 mod commands;
@@ -28,6 +29,7 @@ use std::{
 use dispatch_service::{
     discord::{Client, GatewayBot, StartLimit},
     health::{Condition, Health},
+    identity::Bot,
     start::Surroundings,
 };
 use tokio::sync::Semaphore;
@@ -109,6 +111,7 @@ pub(crate) async fn run(
     let Some(info) = discord::gateway(&client, &stop).await? else {
         return Ok(());
     };
+    let bot = bot::identify(&config, &client, &stop).await?;
     let conditions = Arc::new(conditions);
     // Again where the others turn out to go by another number of shards.
     loop {
@@ -116,9 +119,33 @@ pub(crate) async fn run(
         let Some(plan) = agreed else {
             return Ok(());
         };
-        let served = serve(&config, &conditions, &client, plan, info.clone(), &stop);
-        if served.await? == Ended::Stopped {
+        let serving = stop.child_token();
+        let served = serve(&config, &conditions, &client, plan, info.clone(), &serving);
+        if guarded(bot.as_ref(), served, &serving).await? == Ended::Stopped {
             return Ok(());
+        }
+    }
+}
+
+/// Ends `serve` when the names on the servers turn out to be another bot's.
+async fn guarded(
+    bot: Option<&Bot>,
+    serve: impl Future<Output = Result<Ended, IngestError>>,
+    serving: &CancellationToken,
+) -> Result<Ended, IngestError> {
+    let another = async {
+        match bot {
+            Some(bot) => bot.keep().await,
+            None => std::future::pending().await,
+        }
+    };
+    let mut serve = std::pin::pin!(serve);
+    tokio::select! {
+        ended = &mut serve => ended,
+        another = another => {
+            serving.cancel();
+            serve.await?;
+            Err(another.into())
         }
     }
 }
@@ -141,6 +168,7 @@ async fn serve(
     announce(&info.limit, total, range.as_ref());
 
     let topology = Topology {
+        namespace: config.namespace.clone(),
         partitions: config.partitions,
         queue_type: config.queue_type,
     };
@@ -149,16 +177,17 @@ async fn serve(
         .map_or(total as usize, |range| range.clone().count());
     let publishers = most.min(config.partitions as usize) + OTHER_CHANNELS;
     let connected = conditions.rabbitmq.clone();
-    let links = Links::open(&config.rabbit, publishers, topology, connected);
+    let links = Links::open(&config.rabbit, publishers, topology.clone(), connected);
     let notices = Notices::start(client.clone(), config.log_channel);
     let identifies = IdentifyQueue::new(config.shards.identifies, info.limit);
     let prefetch = prefetch(most);
     let replies = Replies::start(
+        config.namespace.clone(),
         links.publishing.clone(),
         most.max(1) * usize::from(prefetch),
     );
     let table = Arc::new(SessionTable::default());
-    let publishers = Publishers::start(total, topology, &links.publishing, &table);
+    let publishers = Publishers::start(total, &topology, &links.publishing, &table);
     let context = Arc::new(Context {
         instance: instance(),
         total,
@@ -182,7 +211,7 @@ async fn serve(
     let keeper = store::keep(context.clone(), conditions.clone(), stored.clone());
     let keeper = tokio::spawn(keeper);
 
-    let shared = budget::Budget::new(config.redis.clone(), first);
+    let shared = budget::Budget::new(config, first);
     let result = hold(&context, client, range, &shared, stop).await;
 
     if let Err(IngestError::Closed { code, .. }) = &result

@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use dispatch_proto::namespace::Namespace;
 use dispatch_proto::rabbit;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
@@ -31,7 +32,7 @@ use crate::servers::rabbitmq_connection;
 use check::{Expected, Report};
 use ledger::{Ledger, Message};
 
-/// The collector's queue. Durable, so that nothing is missed while the broker restarts.
+/// The collector's queue, without its namespace. Durable, so that nothing is missed while the broker restarts.
 pub const QUEUE: &str = "testbed.collector";
 /// Messages that the broker hands over before it waits for an acknowledgement.
 const PREFETCH: u16 = 1_000;
@@ -44,6 +45,7 @@ const RETRY: Duration = Duration::from_millis(100);
 #[derive(Debug)]
 pub struct Collector {
     ledger: Arc<Mutex<Ledger>>,
+    namespace: Namespace,
     task: JoinHandle<()>,
 }
 
@@ -55,12 +57,25 @@ impl Collector {
     ///
     /// If the broker can't be reached now; later it may come and go.
     pub async fn start(url: &str) -> Result<Self> {
+        Self::start_within(url, Namespace::default()).await
+    }
+
+    /// As [`Self::start`], for services with a `NAMESPACE`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::start`].
+    pub async fn start_within(url: &str, namespace: Namespace) -> Result<Self> {
         let ledger = Arc::new(Mutex::new(Ledger::default()));
-        let first = subscribe(url)
+        let first = subscribe(url, &namespace)
             .await
             .context("the collector can't subscribe")?;
-        let task = tokio::spawn(collect(url.to_owned(), first, Arc::clone(&ledger)));
-        Ok(Self { ledger, task })
+        let collect = collect(url.to_owned(), namespace.clone(), first, ledger.clone());
+        Ok(Self {
+            ledger,
+            namespace,
+            task: tokio::spawn(collect),
+        })
     }
 
     /// What has arrived so far. Hold it briefly: the consumer waits meanwhile.
@@ -79,7 +94,9 @@ impl Collector {
         truth: &BTreeMap<String, Value>,
         redis: &mut MultiplexedConnection,
     ) -> Result<Report> {
-        let cached = cache::read(redis).await.context("can't read the cache")?;
+        let cached = cache::read_within(redis, &self.namespace)
+            .await
+            .context("can't read the cache")?;
         let differences = cache::differences(truth, &cached);
         let mut report = check::compare(&self.ledger(), expected);
         report.cache_differences = differences.len() as u64;
@@ -105,11 +122,13 @@ struct Subscription {
     _connection: Connection,
 }
 
-async fn subscribe(url: &str) -> Result<Subscription> {
+async fn subscribe(url: &str, namespace: &Namespace) -> Result<Subscription> {
+    let queue = namespace.name(QUEUE);
     let connection = rabbitmq_connection(url, QUEUE).await?;
     let channel = connection.create_channel().await?;
     let none = FieldTable::default();
-    let exchange = rabbit::EVENTS_EXCHANGE;
+    let exchange = namespace.name(rabbit::EVENTS_EXCHANGE);
+    let (queue, exchange) = (&*queue, &*exchange);
     let durable = ExchangeDeclareOptions {
         durable: true,
         ..ExchangeDeclareOptions::default()
@@ -118,12 +137,12 @@ async fn subscribe(url: &str) -> Result<Subscription> {
         .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, none.clone())
         .await?;
     channel
-        .queue_declare(QUEUE.into(), QueueDeclareOptions::durable(), none.clone())
+        .queue_declare(queue.into(), QueueDeclareOptions::durable(), none.clone())
         .await?;
     let bind = QueueBindOptions::default();
     channel
         .queue_bind(
-            QUEUE.into(),
+            queue.into(),
             exchange.into(),
             "#".into(),
             bind,
@@ -135,7 +154,7 @@ async fn subscribe(url: &str) -> Result<Subscription> {
         .await?;
     let options = BasicConsumeOptions::default();
     let consumer = channel
-        .basic_consume(QUEUE.into(), "".into(), options, none)
+        .basic_consume(queue.into(), "".into(), options, none)
         .await?;
     Ok(Subscription {
         consumer,
@@ -146,14 +165,19 @@ async fn subscribe(url: &str) -> Result<Subscription> {
 
 /// Reads for ever, through restarts of the broker. What was recorded and not yet acknowledged then comes again; the
 /// broker marks it, and the ledger tells it from a repeat of the services'.
-async fn collect(url: String, first: Subscription, ledger: Arc<Mutex<Ledger>>) {
+async fn collect(
+    url: String,
+    namespace: Namespace,
+    first: Subscription,
+    ledger: Arc<Mutex<Ledger>>,
+) {
     let mut subscription = Some(first);
     loop {
         match subscription.take() {
             Some(subscription) => read(subscription, &ledger).await,
             None => tokio::time::sleep(RETRY).await,
         }
-        let again = tokio::time::timeout(SUBSCRIBE_LIMIT, subscribe(&url)).await;
+        let again = tokio::time::timeout(SUBSCRIBE_LIMIT, subscribe(&url, &namespace)).await;
         subscription = again.ok().and_then(Result::ok);
     }
 }

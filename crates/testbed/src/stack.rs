@@ -104,7 +104,9 @@ impl Stack {
         let mut env = options.connected_to(&servers, &sim);
         env.extend(options.env.clone());
         // Before the services: it must not miss their first event.
-        let collector = Collector::start(&servers.rabbitmq.url()).await?;
+        let namespace = env.get("NAMESPACE").map(String::as_str);
+        let namespace = namespace.unwrap_or_default().parse()?;
+        let collector = Collector::start_within(&servers.rabbitmq.url(), namespace).await?;
         let start =
             |service: Service, name: &str| Process::start(service, name, servers.dir(), &env);
         let writers: Result<Vec<_>> = (0..options.writers)

@@ -1,9 +1,10 @@
 //! The broker of a running stack, or of a deployment.
 
 use anyhow::{Context, Result};
+use dispatch_proto::namespace::Namespace;
 use lapin::{Connection, ConnectionProperties};
 
-use crate::running::Running;
+use crate::running::place;
 
 /// Which broker.
 #[derive(Debug, clap::Args)]
@@ -14,18 +15,13 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// Connects to it.
-    pub(crate) async fn connect(&self) -> Result<Connection> {
-        let address = self.address()?;
-        let connection = Connection::connect(&address, ConnectionProperties::default());
-        connection.await.context("can't connect to RabbitMQ")
-    }
-
-    fn address(&self) -> Result<String> {
-        if let Some(url) = &self.url {
-            return Ok(url.clone());
-        }
-        let running = Running::find().map(|running| running.rabbit_url);
-        running.or_else(|error| std::env::var("RABBIT_URL").map_err(|_| error))
+    /// Connects to it; and what stands before every name there.
+    pub(crate) async fn connect(self) -> Result<(Connection, Namespace)> {
+        let (url, namespace) = place(self.url, "RABBIT_URL", |running| running.rabbit_url)?;
+        let connection = Connection::connect(&url, ConnectionProperties::default());
+        Ok((
+            connection.await.context("can't connect to RabbitMQ")?,
+            namespace,
+        ))
     }
 }

@@ -45,9 +45,9 @@ enum Command {
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
-    let connection = args.broker.connect().await?;
+    let (connection, namespace) = args.broker.connect().await?;
     let channel = connection.create_channel().await?;
-    let letters = letters(&channel).await?;
+    let letters = letters(&channel, &namespace.name(DEAD_QUEUE)).await?;
     match args.command.unwrap_or(Command::List) {
         Command::List => list(&letters),
         Command::Show { number } => show(numbered(&letters, number)?),
@@ -58,13 +58,13 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn letters(channel: &Channel) -> Result<Vec<BasicGetMessage>> {
+async fn letters(channel: &Channel, queue: &str) -> Result<Vec<BasicGetMessage>> {
     let mut letters = Vec::new();
     while letters.len() < LOOKED_AT {
-        let get = channel.basic_get(DEAD_QUEUE.into(), BasicGetOptions::default());
+        let get = channel.basic_get(queue.into(), BasicGetOptions::default());
         let letter = get
             .await
-            .context("can't read gateway.dead: has a service run here?")?;
+            .with_context(|| format!("can't read {queue}: has a service run here?"))?;
         match letter {
             Some(letter) => letters.push(letter),
             None => break,

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
+use dispatch_proto::namespace::Namespace;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
 use serde::{Deserialize, Serialize};
@@ -26,7 +27,7 @@ pub(crate) struct Running {
     pub(crate) logs: PathBuf,
     /// When it was started.
     pub(crate) started: SystemTime,
-    /// Settings of the services that say what the cache holds.
+    /// Settings of the services that say what the cache holds, and under which names.
     pub(crate) settings: BTreeMap<String, String>,
 }
 
@@ -46,6 +47,12 @@ impl Running {
         };
         write().with_context(|| format!("can't write {}", path.display()))?;
         Ok(Announcement(path))
+    }
+
+    /// What stands before every name on its servers.
+    pub(crate) fn namespace(&self) -> Result<Namespace> {
+        let namespace = self.settings.get("NAMESPACE").map(String::as_str);
+        namespace.unwrap_or_default().parse().context("NAMESPACE")
     }
 
     /// How long it has run.
@@ -74,6 +81,25 @@ impl Running {
         kill(Pid::from_raw(pid), None).context(NONE)?;
         Ok(running)
     }
+}
+
+/// Where a command connects, and what stands before every name there: the given URL, else that of the running stack, else that of the
+/// environment variable `name`; with a URL that isn't the running stack's, `NAMESPACE` is taken from the environment too.
+pub(crate) fn place(
+    given: Option<String>,
+    name: &str,
+    url: impl FnOnce(Running) -> String,
+) -> Result<(String, Namespace)> {
+    let url = match (given, Running::find()) {
+        (Some(url), _) => url,
+        (None, Ok(running)) => {
+            let namespace = running.namespace()?;
+            return Ok((url(running), namespace));
+        }
+        (None, Err(error)) => std::env::var(name).map_err(|_| error)?,
+    };
+    let namespace = std::env::var("NAMESPACE").unwrap_or_default();
+    Ok((url, namespace.parse().context("NAMESPACE")?))
 }
 
 impl Drop for Announcement {

@@ -30,7 +30,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
-    let connection = args.broker.connect().await?;
+    let (connection, namespace) = args.broker.connect().await?;
     let channel = connection.create_channel().await?;
     let (reply_to, replies) = reply_queue(&channel).await?;
     // As it was given: what the router makes of a command that is no JSON is its business.
@@ -40,7 +40,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     channel
         .basic_publish(
             "".into(),
-            rabbit::SEND_QUEUE.into(),
+            (&*namespace.name(rabbit::SEND_QUEUE)).into(),
             BasicPublishOptions::default(),
             args.command.as_bytes(),
             properties,

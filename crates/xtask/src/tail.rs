@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use dispatch_proto::namespace::Namespace;
 use dispatch_proto::rabbit;
 use futures_util::StreamExt;
 use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
@@ -38,8 +39,8 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
-    let connection = args.broker.connect().await?;
-    let events = subscribe(&connection, &args.events).await?;
+    let (connection, namespace) = args.broker.connect().await?;
+    let events = subscribe(&connection, &namespace, &args.events).await?;
     let style = if stdout().is_terminal() {
         Style::Colour
     } else {
@@ -61,7 +62,11 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn subscribe(connection: &Connection, events: &[String]) -> Result<Consumer> {
+async fn subscribe(
+    connection: &Connection,
+    namespace: &Namespace,
+    events: &[String],
+) -> Result<Consumer> {
     let channel = connection.create_channel().await?;
     let none = FieldTable::default();
     let options = QueueDeclareOptions {
@@ -79,7 +84,8 @@ async fn subscribe(connection: &Connection, events: &[String]) -> Result<Consume
     } else {
         events
     } {
-        let (exchange, key) = (rabbit::EVENTS_EXCHANGE.into(), event.as_str().into());
+        let exchange = namespace.name(rabbit::EVENTS_EXCHANGE);
+        let (exchange, key) = ((&*exchange).into(), event.as_str().into());
         let bind = QueueBindOptions::default();
         channel
             .queue_bind(name.clone(), exchange, key, bind, none.clone())

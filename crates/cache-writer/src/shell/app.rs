@@ -57,7 +57,7 @@ impl App {
         {
             return Ok(());
         }
-        let gauges = tokio::spawn(gauges::run(redis.clone(), self.stop.clone()));
+        let gauges = tokio::spawn(gauges::run(self.shared.clone(), self.stop.clone()));
         let mut backoff = Backoff::default();
         while let Some(connection) = self
             .amqp
@@ -103,8 +103,7 @@ impl App {
             );
             tasks.spawn(partition.serve());
         }
-        let balance =
-            tokio::spawn(assignments.balance(connection.clone(), self.shared.config.partitions));
+        let balance = tokio::spawn(assignments.balance(connection.clone(), self.shared.clone()));
         self.join(&mut tasks).await;
         balance.abort();
         let close = connection.close(200, "stopping".into());
@@ -136,12 +135,14 @@ pub(super) async fn declare(
     config: &Config,
     partitions: Range<u32>,
 ) -> lapin::Result<()> {
-    topology::declare_events(channel, config.default_queue).await?;
-    topology::declare_exchange(channel, RAW_EXCHANGE, ExchangeKind::Direct).await?;
+    let namespace = &config.namespace;
+    topology::declare_events(channel, namespace, config.default_queue).await?;
+    let raw = namespace.name(RAW_EXCHANGE);
+    topology::declare_exchange(channel, &raw, ExchangeKind::Direct).await?;
     for partition in partitions {
-        topology::declare_raw_queue(channel, partition, config.queue_type).await?;
+        topology::declare_raw_queue(channel, namespace, partition, config.queue_type).await?;
     }
-    topology::declare_dead(channel).await?;
+    topology::declare_dead(channel, namespace).await?;
     if let Some(spectacles) = &config.spectacles {
         topology::declare_exchange(channel, &spectacles.exchange, ExchangeKind::Direct).await?;
     }

@@ -6,7 +6,8 @@ use dispatch_proto::rabbit::raw_queue;
 use lapin::{Connection, options::QueueDeclareOptions, types::FieldTable};
 use tokio::sync::watch;
 
-use crate::{core::balance::surplus, metrics};
+use super::shared::Shared;
+use crate::{config::Config, core::balance::surplus, metrics};
 
 /// How often the shares are looked at. A hand-over costs a partition some milliseconds; a new replica can wait this long.
 const INTERVAL: Duration = Duration::from_secs(3);
@@ -67,11 +68,11 @@ impl Assignments {
     }
 
     /// Lets go of what is more than this process's share, for as long as the connection lives.
-    pub(super) async fn balance(self: Arc<Self>, connection: Arc<Connection>, partitions: u32) {
+    pub(super) async fn balance(self: Arc<Self>, connection: Arc<Connection>, shared: Arc<Shared>) {
         let mut interval = tokio::time::interval(INTERVAL);
         loop {
             interval.tick().await;
-            let Ok((writers, lag)) = look(&connection, partitions).await else {
+            let Ok((writers, lag)) = look(&connection, &shared.config).await else {
                 continue;
             };
             metrics::queue_lag(lag);
@@ -98,16 +99,17 @@ impl Assignments {
 }
 
 /// The number of writers (each subscribes to every partition once, so the most on any queue) and of frames waiting.
-async fn look(connection: &Connection, partitions: u32) -> lapin::Result<(usize, u64)> {
+async fn look(connection: &Connection, config: &Config) -> lapin::Result<(usize, u64)> {
     let channel = connection.create_channel().await?;
     let options = QueueDeclareOptions {
         passive: true,
         ..QueueDeclareOptions::default()
     };
     let (mut writers, mut frames) = (0, 0);
-    for partition in 0..partitions {
+    for partition in 0..config.partitions {
+        let name = config.namespace.name(raw_queue(partition));
         let queue = channel
-            .queue_declare(raw_queue(partition).into(), options, FieldTable::default())
+            .queue_declare((&*name).into(), options, FieldTable::default())
             .await?;
         writers = writers.max(queue.consumer_count() as usize);
         frames += u64::from(queue.message_count());

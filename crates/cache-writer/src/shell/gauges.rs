@@ -1,12 +1,16 @@
 //! The `state_*` gauges: the sizes of the cache, cheap at any size.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
 
-use dispatch_service::redis_link::RedisLink;
 use redis::{RedisError, cmd};
 use tokio_util::sync::CancellationToken;
 
+use super::shared::Shared;
 use crate::{
+    config::Config,
     core::layout::index::{COUNTS_KEY, counts},
     metrics,
 };
@@ -15,20 +19,21 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(1);
 
 /// Keeps the gauges right until `stop`. While Redis is away they keep their last values.
-pub(super) async fn run(redis: RedisLink, stop: CancellationToken) {
+pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
     let mut interval = tokio::time::interval(INTERVAL);
     while stop.run_until_cancelled(interval.tick()).await.is_some() {
-        let update = update(&redis);
+        let update = update(&shared.config);
         if let Some(Err(error)) = stop.run_until_cancelled(update).await {
             tracing::debug!(%error, "state gauges could not be read");
         }
     }
 }
 
-async fn update(redis: &RedisLink) -> Result<(), RedisError> {
-    let mut connection = redis.connection().await?;
+async fn update(config: &Config) -> Result<(), RedisError> {
+    let counts_key = config.namespace.name(COUNTS_KEY);
+    let mut connection = config.redis.connection().await?;
     let fields: Vec<(String, i64)> = cmd("HGETALL")
-        .arg(COUNTS_KEY)
+        .arg(&counts_key)
         .query_async(&mut connection)
         .await?;
     let now = SystemTime::now()
@@ -44,7 +49,7 @@ async fn update(redis: &RedisLink) -> Result<(), RedisError> {
     }
     if !counts.stale.is_empty() {
         cmd("HDEL")
-            .arg(COUNTS_KEY)
+            .arg(&counts_key)
             .arg(counts.stale)
             .exec_async(&mut connection)
             .await?;

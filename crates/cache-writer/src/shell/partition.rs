@@ -113,10 +113,10 @@ impl Partition {
         channel
             .basic_qos(PREFETCH, BasicQosOptions::default())
             .await?;
-        let queue = raw_queue(self.number);
+        let queue = config.namespace.name(raw_queue(self.number));
         let options = BasicConsumeOptions::default();
         let consumer = channel
-            .basic_consume(queue.into(), "".into(), options, FieldTable::default())
+            .basic_consume((&*queue).into(), "".into(), options, FieldTable::default())
             .await?;
         // A consumer that is dropped cancels itself, after which another may start while this channel still holds
         // deliveries. So it is dropped when the channel is closed, and never if this task is aborted.

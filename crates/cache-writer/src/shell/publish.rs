@@ -5,6 +5,7 @@ use std::{borrow::Cow, collections::HashSet, time::Duration};
 use dispatch_proto::{
     codec::{self, Encoding},
     event::{enriched, message_id},
+    namespace::Namespace,
     notice::{GAP, Gap},
     rabbit::{EVENTS_EXCHANGE, HEADER_SEQ, HEADER_SHARD, MAX_BODY},
 };
@@ -29,6 +30,9 @@ const DEAD_LETTER_TRIES: u32 = 3;
 /// Publishes a partition's events.
 pub(super) struct EventPublisher {
     publisher: Publisher,
+    namespace: Namespace,
+    /// Name of the exchange of enriched events.
+    exchange: String,
     filter: Option<HashSet<String>>,
     spectacles: Option<SpectaclesConfig>,
     counters: EventCounters,
@@ -64,6 +68,8 @@ impl EventPublisher {
     pub(super) fn new(publisher: Publisher, config: &Config) -> Self {
         Self {
             publisher,
+            namespace: config.namespace.clone(),
+            exchange: config.namespace.name(EVENTS_EXCHANGE).into_owned(),
             filter: config.events.clone(),
             spectacles: config.spectacles.clone(),
             counters: EventCounters::default(),
@@ -115,6 +121,7 @@ impl EventPublisher {
         body: &[u8],
     ) -> Result<(), PublishError> {
         let letter = DeadLetter {
+            namespace: &self.namespace,
             source: env!("CARGO_PKG_NAME"),
             reason,
         };
@@ -160,7 +167,7 @@ impl EventPublisher {
             });
         }
         parcel.messages.push(Message {
-            exchange: EVENTS_EXCHANGE.to_owned(),
+            exchange: self.exchange.clone(),
             routing_key: GAP.to_owned(),
             properties,
             body: enriched(GAP, event.sequence, &data, None),
@@ -204,7 +211,7 @@ impl EventPublisher {
             return;
         }
         parcel.messages.push(Message {
-            exchange: EVENTS_EXCHANGE.to_owned(),
+            exchange: self.exchange.clone(),
             routing_key: event.name.clone().into_owned(),
             properties: properties(
                 event,

@@ -35,7 +35,7 @@ const PAGE: usize = 500;
 /// nobody else's.
 pub(super) struct Store {
     link: RedisLink,
-    messages: Databases,
+    databases: Databases,
     connection: Option<Connection>,
     keys: PartitionKeys,
     /// What marks the epoch as this connection's.
@@ -47,9 +47,9 @@ impl Store {
     pub(super) fn new(config: &Config, partition: u32) -> Self {
         Self {
             link: config.redis.clone(),
-            messages: Databases::new(config),
+            databases: Databases::new(config),
             connection: None,
-            keys: PartitionKeys::new(partition),
+            keys: PartitionKeys::new(partition).within(&config.namespace),
             token: String::new(),
             settings: config.state.clone(),
         }
@@ -85,10 +85,11 @@ impl Store {
         let begun = Instant::now();
         let mut pipe = self.watch();
         pipe.ignore_errors();
-        self.messages
+        self.databases
             .add_reads(&mut pipe, &self.locations(&reads.entities));
         for index in &reads.indexes {
-            add_index_read(&mut pipe, *index);
+            let key = self.databases.key(index::key(*index));
+            add_index_read(&mut pipe, *index, &key);
         }
         let mut replies = self.watched(&pipe).await?;
         self.take_values(&mut replies, &reads.entities, &mut snapshot);
@@ -107,7 +108,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut pipe = pipe();
         pipe.ignore_errors();
-        self.messages
+        self.databases
             .add_reads(&mut pipe, &self.locations(entities));
         let replies: Vec<RedisResult<Value>> = self.query(&pipe).await?;
         self.take_values(&mut replies.into_iter(), entities, snapshot);
@@ -157,7 +158,8 @@ impl Store {
         while !cursors.is_empty() {
             let mut pipe = pipe();
             for (index, cursor) in &cursors {
-                add_scan(&mut pipe, *index, *cursor);
+                let key = self.databases.key(index::key(*index));
+                add_scan(&mut pipe, *index, &key, *cursor);
             }
             let pages: Vec<(u64, Vec<String>)> = self.query(&pipe).await?;
             let mut found = Vec::new();
@@ -203,7 +205,7 @@ impl Store {
         let mut pipe = bookkeeping;
         let kept = pipe.cmd_iter().count();
         let commands = layout::commands(writes, &self.settings, now_ms());
-        self.messages.add_writes(&mut pipe, commands);
+        self.databases.add_writes(&mut pipe, commands);
         pipe.atomic().ignore_errors();
         let replies: Option<Vec<RedisResult<Value>>> = self.query(&pipe).await?;
         let Some(mut replies) = replies else {
@@ -295,8 +297,7 @@ impl Store {
     }
 }
 
-fn add_index_read(pipe: &mut Pipeline, index: Index) {
-    let key = index::key(index);
+fn add_index_read(pipe: &mut Pipeline, index: Index, key: &str) {
     if index.is_sorted() {
         pipe.cmd("ZRANGEBYSCORE")
             .arg(key)
@@ -307,10 +308,10 @@ fn add_index_read(pipe: &mut Pipeline, index: Index) {
     }
 }
 
-fn add_scan(pipe: &mut Pipeline, index: Index, cursor: u64) {
+fn add_scan(pipe: &mut Pipeline, index: Index, key: &str, cursor: u64) {
     let command = if index.is_sorted() { "ZSCAN" } else { "SSCAN" };
     pipe.cmd(command)
-        .arg(index::key(index))
+        .arg(key)
         .arg(cursor)
         .arg("COUNT")
         .arg(PAGE);

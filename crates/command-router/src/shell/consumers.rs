@@ -137,7 +137,7 @@ impl Consumers<'_> {
             .spectacles
             .map_or("", |spectacles| &spectacles.exchange);
         match source {
-            Source::Send => SEND_QUEUE.to_owned(),
+            Source::Send => self.queues.namespace().name(SEND_QUEUE).into_owned(),
             Source::SpectaclesSend => spectacles_queue(exchange, "SEND"),
             Source::SpectaclesShard(shard) => spectacles_queue(exchange, &shard.to_string()),
         }

@@ -74,6 +74,7 @@ impl DeadLetters {
 
     async fn try_once(&self, envelope: &Envelope, reason: &str) -> Result<(), PublishError> {
         let letter = DeadLetter {
+            namespace: self.queues.namespace(),
             source: &envelope.queue,
             reason,
         };

@@ -1,6 +1,6 @@
 //! Dead-lettering commands that wait too long in the queue of a shard that nobody runs.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use dispatch_proto::rabbit::shard_queue;
 use dispatch_service::amqp::{close_channel, deadline, reply_encoding};
@@ -103,7 +103,7 @@ impl<'a> Expiry<'a> {
             if ending.is_cancelled() {
                 break;
             }
-            let counts = counts(&channel, &shard_queue(shard))
+            let counts = counts(&channel, &self.queue(shard))
                 .await
                 .inspect_err(|_| {
                     self.known.remove(&shard);
@@ -120,13 +120,17 @@ impl<'a> Expiry<'a> {
         Ok(())
     }
 
+    fn queue(&self, shard: u32) -> Cow<'static, str> {
+        self.queues.namespace().name(shard_queue(shard))
+    }
+
     /// Finds queues of shards that there were once, behind the last one that there is.
     async fn search(&mut self, total: u32) -> Result<(), RouterError> {
         let (mut shard, mut missing) = (total, 0);
         while missing < GAP && self.connection.status().connected() {
             let channel = self.connection.create_channel().await?;
             missing += 1;
-            if self.known.contains(&shard) || counts(&channel, &shard_queue(shard)).await.is_ok() {
+            if self.known.contains(&shard) || counts(&channel, &self.queue(shard)).await.is_ok() {
                 self.known.insert(shard);
                 missing = 0;
                 close_channel(&channel).await;
@@ -152,10 +156,10 @@ impl<'a> Expiry<'a> {
         channel: &Channel,
         ending: &CancellationToken,
     ) -> Result<(), RouterError> {
-        let queue = shard_queue(shard);
+        let queue = self.queue(shard);
         while !ending.is_cancelled() {
             let options = BasicGetOptions::default();
-            let Some(message) = channel.basic_get(queue.as_str().into(), options).await? else {
+            let Some(message) = channel.basic_get((&*queue).into(), options).await? else {
                 return Ok(());
             };
             let behind = message.message_count;
@@ -165,7 +169,7 @@ impl<'a> Expiry<'a> {
                 Head::Waits => return Ok(()),
                 Head::Expired => {
                     let envelope = Envelope {
-                        queue: queue.as_str().into(),
+                        queue: (&*queue).into(),
                         encoding: reply_encoding(&delivery.properties),
                         delivery,
                         received: std::time::Instant::now(),

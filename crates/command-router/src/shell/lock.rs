@@ -8,7 +8,6 @@ use std::{
     time::Duration,
 };
 
-use dispatch_proto::rabbit::ROUTER_LOCK;
 use dispatch_service::amqp::{PublishError, Publisher, close_channel};
 use futures_util::StreamExt;
 use lapin::{
@@ -33,21 +32,22 @@ pub(crate) struct Lock {
 }
 
 impl Lock {
-    /// Waits for the lock; `standing_by` is called when another router has it.
+    /// Waits for the lock of this name; `standing_by` is called when another router has it.
     ///
     /// Meanwhile nothing is asked that RabbitMQ would refuse, and write to its log: a message to a queue that isn't there comes
     /// back.
     pub(crate) async fn acquire(
         connection: &Connection,
+        name: &str,
         standing_by: impl Fn(),
     ) -> Result<Self, RouterError> {
         loop {
-            if let Some(lock) = Self::attempt(connection).await? {
+            if let Some(lock) = Self::attempt(connection, name).await? {
                 return Ok(lock);
             }
             standing_by();
             let publisher = Publisher::open(connection).await?;
-            while is_held(&publisher).await? {
+            while is_held(&publisher, name).await? {
                 sleep(LOOK + jitter()).await;
             }
             close_channel(publisher.channel()).await;
@@ -55,7 +55,7 @@ impl Lock {
     }
 
     /// `None` if another connection has it.
-    async fn attempt(connection: &Connection) -> Result<Option<Self>, RouterError> {
+    async fn attempt(connection: &Connection, name: &str) -> Result<Option<Self>, RouterError> {
         let channel = connection.create_channel().await?;
         let exclusive = QueueDeclareOptions {
             exclusive: true,
@@ -67,7 +67,7 @@ impl Lock {
         arguments.insert("x-queue-type".into(), classic);
         // The messages of those that look.
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-        let declared = channel.queue_declare(ROUTER_LOCK.into(), exclusive, arguments);
+        let declared = channel.queue_declare(name.into(), exclusive, arguments);
         match declared.await {
             Ok(_) => {}
             Err(error) if is_locked(&error) => return Ok(None),
@@ -77,12 +77,8 @@ impl Lock {
             no_ack: true,
             ..BasicConsumeOptions::default()
         };
-        let consumer = channel.basic_consume(
-            ROUTER_LOCK.into(),
-            "".into(),
-            options,
-            FieldTable::default(),
-        );
+        let consumer =
+            channel.basic_consume(name.into(), "".into(), options, FieldTable::default());
         Ok(Some(Self {
             consumer: consumer.await?,
         }))
@@ -99,9 +95,9 @@ impl Lock {
     }
 }
 
-async fn is_held(publisher: &Publisher) -> Result<bool, PublishError> {
+async fn is_held(publisher: &Publisher, name: &str) -> Result<bool, PublishError> {
     let message = BasicProperties::default();
-    match publisher.publish("", ROUTER_LOCK, true, message, b"").await {
+    match publisher.publish("", name, true, message, b"").await {
         Err(PublishError::Unroutable) => Ok(false),
         Ok(()) | Err(PublishError::Nacked) => Ok(true),
         Err(error) => Err(error),

@@ -43,7 +43,8 @@ impl Publications {
             return Err(PublishError::Unroutable);
         }
         let properties = properties(envelope, forward, deadline);
-        let (queue, body) = (shard_queue(shard), forward.body.as_bytes());
+        let queue = self.queues.namespace().name(shard_queue(shard));
+        let body = forward.body.as_bytes();
         let publication = self.publisher.publish("", &queue, true, properties, body);
         told_if_slow("a command", publication).await
     }

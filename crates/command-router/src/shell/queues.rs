@@ -2,13 +2,17 @@
 
 use std::sync::Arc;
 
+use dispatch_proto::namespace::Namespace;
 use dispatch_service::topology::{self, QueueType, ensure};
 use lapin::{Channel, Connection, ExchangeKind, options::QueueDeclareOptions, types::FieldTable};
+
+use crate::config::Config;
 
 /// Declares queues, each with a channel of its own. What exists with other properties is used as it is.
 #[derive(Clone, Debug)]
 pub(crate) struct Queues {
     connection: Arc<Connection>,
+    namespace: Namespace,
     queue_type: QueueType,
 }
 
@@ -20,27 +24,36 @@ pub(crate) struct Counts {
 }
 
 impl Queues {
-    pub(crate) fn new(connection: Arc<Connection>, queue_type: QueueType) -> Self {
+    pub(crate) fn new(connection: Arc<Connection>, config: &Config) -> Self {
         Self {
             connection,
-            queue_type,
+            namespace: config.namespace.clone(),
+            queue_type: config.queue_type,
         }
+    }
+
+    /// What stands before their names.
+    pub(crate) fn namespace(&self) -> &Namespace {
+        &self.namespace
     }
 
     pub(crate) async fn declare_send(&self) -> lapin::Result<()> {
         ensure(&self.connection, async |channel| {
-            topology::declare_send(channel, self.queue_type).await
+            topology::declare_send(channel, &self.namespace, self.queue_type).await
         })
         .await
     }
 
     pub(crate) async fn declare_dead(&self) -> lapin::Result<()> {
-        ensure(&self.connection, topology::declare_dead).await
+        ensure(&self.connection, async |channel| {
+            topology::declare_dead(channel, &self.namespace).await
+        })
+        .await
     }
 
     pub(crate) async fn declare_shard(&self, shard: u32) -> lapin::Result<()> {
         ensure(&self.connection, async |channel| {
-            topology::declare_shard_queue(channel, shard, self.queue_type).await
+            topology::declare_shard_queue(channel, &self.namespace, shard, self.queue_type).await
         })
         .await
     }

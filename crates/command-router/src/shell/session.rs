@@ -10,6 +10,7 @@ use std::{
     time::Duration,
 };
 
+use dispatch_proto::rabbit::ROUTER_LOCK;
 use dispatch_service::{amqp::Publisher, backoff::Backoff};
 use lapin::Connection;
 use tokio::{
@@ -40,7 +41,7 @@ pub(crate) async fn serve(app: &App) {
         let connection = Arc::new(connection);
         let session = Session {
             app,
-            queues: Queues::new(connection.clone(), app.config.queue_type),
+            queues: Queues::new(connection.clone(), &app.config),
             connection,
             progress: AtomicBool::new(false),
         };
@@ -92,7 +93,8 @@ impl Session<'_> {
             let exchange = &spectacles.exchange;
             self.queues.declare_spectacles(exchange, "SEND").await?;
         }
-        let acquired = Lock::acquire(&self.connection, || {
+        let name = self.queues.namespace().name(ROUTER_LOCK);
+        let acquired = Lock::acquire(&self.connection, &name, || {
             tracing::info!("another router is active, standing by");
             self.app.readiness.stand_by();
         });

@@ -10,11 +10,12 @@ use dispatch_proto::{
     redis::{GIVEN_AWAY, OWNERS_HASH, SESSION_STARTS_HASH, SHARDS, STATUSES_HASH, shard_field},
     session::{ShardEntry, ShardStatus},
 };
-use dispatch_service::{health::Condition, redis_link::RedisLink};
+use dispatch_service::health::Condition;
 use redis::{AsyncCommands, RedisError};
 use tokio::sync::watch;
 
 use super::clock::Clock;
+use crate::config::Config;
 
 /// How often the number of shards is read.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -22,7 +23,7 @@ const INTERVAL: Duration = Duration::from_secs(1);
 /// The number of shards, followed; and the shards' statuses, read when asked for.
 #[derive(Clone)]
 pub(crate) struct Shards {
-    redis: RedisLink,
+    config: Config,
     connected: Condition,
     clock: Clock,
     last: Arc<watch::Sender<Option<Read>>>,
@@ -45,9 +46,9 @@ impl std::fmt::Debug for Shards {
 }
 
 impl Shards {
-    pub(crate) fn new(redis: RedisLink, connected: Condition, clock: Clock) -> Self {
+    pub(crate) fn new(config: Config, connected: Condition, clock: Clock) -> Self {
         Self {
-            redis,
+            config,
             connected,
             clock,
             last: Arc::new(watch::Sender::new(None)),
@@ -66,7 +67,8 @@ impl Shards {
 
     async fn read(&self) -> Result<(), RedisError> {
         let began = self.clock.now();
-        let read: Option<String> = self.redis.connection().await?.get(SHARDS).await?;
+        let key = self.config.namespace.name(SHARDS);
+        let read: Option<String> = self.config.redis.connection().await?.get(key).await?;
         let number = read.as_deref().and_then(|text| text.trim().parse().ok());
         let known = self.total();
         // What was known stays while Redis is empty.
@@ -108,19 +110,18 @@ impl Shards {
     /// A shard's status as its owner wrote it, `None` if there is none yet.
     pub(crate) async fn status(&self, shard: u32) -> Result<Option<String>, RedisError> {
         let total = self.total().unwrap_or_default();
-        self.redis
-            .connection()
-            .await?
-            .hget(STATUSES_HASH, shard_field(total, shard))
-            .await
+        let key = self.config.namespace.name(STATUSES_HASH);
+        let mut redis = self.config.redis.connection().await?;
+        redis.hget(key, shard_field(total, shard)).await
     }
 
     /// All shards that have a status.
     pub(crate) async fn list(&self) -> Result<Vec<ShardEntry>, RedisError> {
-        let mut redis = self.redis.connection().await?;
+        let mut redis = self.config.redis.connection().await?;
         let mut pipe = redis::pipe();
-        pipe.hgetall(STATUSES_HASH).hgetall(OWNERS_HASH);
-        pipe.hgetall(SESSION_STARTS_HASH);
+        for key in [STATUSES_HASH, OWNERS_HASH, SESSION_STARTS_HASH] {
+            pipe.hgetall(self.config.namespace.name(key));
+        }
         type Fields<T> = HashMap<String, T>;
         let (statuses, mut owners, starts): (Fields<String>, Fields<String>, Fields<u64>) =
             pipe.query_async(&mut redis).await?;

@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use dispatch_proto::rabbit::{DEAD_QUEUE, HEADER_REASON, HEADER_SOURCE, MAX_BODY};
+use dispatch_proto::{
+    namespace::Namespace,
+    rabbit::{DEAD_QUEUE, HEADER_REASON, HEADER_SOURCE, MAX_BODY},
+};
 use futures_util::future::maybe_done;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
@@ -60,6 +63,8 @@ pub struct Message {
 /// Where a dead letter came from and why it was rejected.
 #[derive(Clone, Copy, Debug)]
 pub struct DeadLetter<'a> {
+    /// That of the queue of dead letters.
+    pub namespace: &'a Namespace,
     /// The queue or service it came from.
     pub source: &'a str,
     /// Why, in words for a person.
@@ -227,7 +232,7 @@ impl Publisher {
         }
         self.publish(
             "",
-            DEAD_QUEUE,
+            &letter.namespace.name(DEAD_QUEUE),
             true,
             kept,
             &body[..body.len().min(MAX_BODY)],

@@ -4,7 +4,7 @@
 
 use std::{
     error::Error,
-    io,
+    fmt, io,
     time::{Duration, SystemTime},
 };
 
@@ -20,7 +20,7 @@ use hyper_util::{
     rt::TokioExecutor,
 };
 use rustls::{ClientConfig, crypto::ring};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 use twilight_model::{
     channel::message::Embed,
@@ -51,6 +51,11 @@ pub struct Client {
     http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
     api: ApiUrl,
     token: Token,
+}
+
+#[derive(Deserialize)]
+struct User {
+    id: String,
 }
 
 #[derive(Serialize)]
@@ -86,6 +91,18 @@ impl Client {
     pub async fn gateway_bot(&self) -> Result<GatewayBot, Failure> {
         let (body, _) = self.call(Method::GET, "/gateway/bot", Bytes::new()).await?;
         GatewayBot::parse(&body)
+    }
+
+    /// The id of the bot's user (`GET /users/@me`).
+    ///
+    /// # Errors
+    ///
+    /// Whatever is no usable answer.
+    pub async fn current_user(&self) -> Result<u64, Failure> {
+        let (body, _) = self.call(Method::GET, "/users/@me", Bytes::new()).await?;
+        let malformed = |error: &dyn fmt::Display| Failure::Malformed(error.to_string());
+        let user: User = serde_json::from_str(&body).map_err(|error| malformed(&error))?;
+        user.id.parse().map_err(|error| malformed(&error))
     }
 
     /// Posts a message with one embed. Returns the pause that is due before the next one, if any.

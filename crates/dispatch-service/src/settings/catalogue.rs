@@ -78,6 +78,8 @@ settings! {
         "Id of the channel that gets shard logs; empty or 0: none.";
     LOG_GUILD_CHANNEL = "", "id of the channel that gets guild joins and leaves; empty or 0 for none",
         "Id of the channel that gets guild joins and leaves; empty or 0: none.";
+    NAMESPACE = "", "at most 40 ASCII letters, digits, - and _, which stand with a colon in front of every name on RabbitMQ and Redis; empty for none",
+        "Stands with a colon in front of every name on both servers, see [several bots](#several-bots-on-the-same-servers). At most 40 ASCII letters, digits, `-` and `_`.";
     DEFAULT_QUEUE = "true", "true or false: keep the queue gateway.recv, bound to every event",
         "Keep the queue `gateway.recv`, bound to every event.";
     EVENTS = "", "names of the events to publish, separated by commas; empty for all",
@@ -158,8 +160,8 @@ settings! {
         "Discord's API; another URL for a proxy or a simulator.";
     DISCORD_GATEWAY_URL = "", "a ws:// or wss:// URL of the gateway; empty to ask Discord",
         "Discord's gateway (`ws://`, `wss://`); empty: ask the API.";
-    REFUSAL_WAIT = "0", "milliseconds until a process ends that Discord has refused (token, intents, shards), a number",
-        "Milliseconds until gateway-ingest ends (exit code 3) when Discord has refused the token, the intents or the shards. Give it some minutes where whatever runs it starts it again at once; `/readyz` says why meanwhile.";
+    REFUSAL_WAIT = "0", "milliseconds until a process ends that Discord has refused (token, intents, shards) or that meets another bot, a number",
+        "Milliseconds until a process ends (exit code 3) when Discord has refused the token, the intents or the shards, or when the names on the servers are another bot's. Give it some minutes where whatever runs it starts it again at once; `/readyz` says why meanwhile.";
     RUST_LOG = "info", "a log filter such as info or gateway_ingest=debug",
         "Log level or filter, such as `gateway_ingest=debug`.";
     LOG_FORMAT = "text", "one of text, json",

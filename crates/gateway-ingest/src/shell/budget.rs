@@ -6,7 +6,10 @@ use dispatch_proto::redis::IDENTIFIES;
 use dispatch_service::redis_link::RedisLink;
 use redis::{RedisResult, Script};
 
-use crate::core::identify::{Answer, Ask};
+use crate::{
+    config::Config,
+    core::identify::{Answer, Ask},
+};
 
 /// Longest wait for Redis: a shard that may not identify waits anyway.
 const LIMIT: Duration = Duration::from_secs(2);
@@ -56,13 +59,18 @@ return { granted, left, ago }";
 #[derive(Clone, Debug)]
 pub(crate) struct Budget {
     redis: RedisLink,
+    key: String,
     /// No other process lived when this one came.
     first: bool,
 }
 
 impl Budget {
-    pub(crate) const fn new(redis: RedisLink, first: bool) -> Self {
-        Self { redis, first }
+    pub(crate) fn new(config: &Config, first: bool) -> Self {
+        Self {
+            redis: config.redis.clone(),
+            key: config.name(IDENTIFIES).into_owned(),
+            first,
+        }
     }
 
     /// Asks it; `None` if it does not answer.
@@ -85,7 +93,7 @@ impl Budget {
         let millis = |time: Duration| time.as_millis() as u64;
         let script = Script::new(SPEND);
         let mut call = script.prepare_invoke();
-        call.key(IDENTIFIES).arg(ask.bucket).arg(ask.buckets);
+        call.key(&self.key).arg(ask.bucket).arg(ask.buckets);
         call.arg(millis(ask.wait)).arg(ask.reserve).arg(ask.low);
         call.arg(ask.read.remaining).arg(ask.read.total);
         call.arg(millis(ask.read.reset_after));

@@ -7,7 +7,7 @@
 //! message is sent to it first, which comes back if there is no such queue: on a connection of its own, because RabbitMQ holds up
 //! the connections that publish while it is short of memory or disk.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use dispatch_proto::rabbit::{owner_lock, owner_lock_without_total};
 use dispatch_service::amqp::{PublishError, Publisher, close_channel};
@@ -126,7 +126,7 @@ pub(crate) async fn give_back(context: &Context, connection: &Connection, shards
         let channel = connection.create_channel().await?;
         for lock in shards.iter().flat_map(|shard| names(context, *shard)) {
             let options = QueueDeleteOptions::default();
-            channel.queue_delete(lock.into(), options).await?;
+            channel.queue_delete((&*lock).into(), options).await?;
         }
         close_channel(&channel).await;
         lapin::Result::Ok(())
@@ -140,11 +140,12 @@ pub(crate) async fn give_back(context: &Context, connection: &Connection, shards
 }
 
 /// The older name first: a process of the older version knows no other.
-fn names(context: &Context, shard: u32) -> [String; 2] {
+fn names(context: &Context, shard: u32) -> [Cow<'static, str>; 2] {
     [
         owner_lock_without_total(shard),
         owner_lock(context.total, shard),
     ]
+    .map(|name| context.config.name(name))
 }
 
 async fn declare(context: &Context, channel: &Channel, shard: u32) -> lapin::Result<()> {
@@ -160,7 +161,7 @@ async fn declare(context: &Context, channel: &Channel, shard: u32) -> lapin::Res
         // The messages of those that look.
         arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
         channel
-            .queue_declare(lock.into(), options, arguments)
+            .queue_declare((&*lock).into(), options, arguments)
             .await?;
     }
     Ok(())

@@ -103,9 +103,10 @@ async fn subscribe(
     shard: u32,
     context: &Context,
 ) -> lapin::Result<(lapin::Channel, Consumer)> {
+    let namespace = &context.config.namespace;
     let declaring = place.declaring().await;
     ensure(&place.connection, async |channel| {
-        declare_shard_queue(channel, shard, context.topology.queue_type).await
+        declare_shard_queue(channel, namespace, shard, context.topology.queue_type).await
     })
     .await?;
     drop(declaring);
@@ -115,7 +116,7 @@ async fn subscribe(
         .await?;
     let consumer = channel
         .basic_consume(
-            shard_queue(shard).into(),
+            (&*namespace.name(shard_queue(shard))).into(),
             "".into(),
             // The shard's owner alone: a quorum queue knows no such thing, and grants it to all.
             BasicConsumeOptions {

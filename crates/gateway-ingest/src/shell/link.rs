@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use dispatch_proto::namespace::Namespace;
 use dispatch_service::{
     amqp::AmqpLink,
     backoff::Backoff,
@@ -20,16 +21,17 @@ pub(crate) type Current = watch::Receiver<Option<Arc<Connection>>>;
 const LOOK: Duration = Duration::from_millis(500);
 
 /// What must exist before anything is published.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Topology {
+    pub(crate) namespace: Namespace,
     pub(crate) partitions: u32,
     pub(crate) queue_type: QueueType,
 }
 
 impl Topology {
-    pub(crate) async fn declare(self, channel: &Channel) -> lapin::Result<()> {
-        declare_dead(channel).await?;
-        declare_raw(channel, self.partitions, self.queue_type).await
+    pub(crate) async fn declare(&self, channel: &Channel) -> lapin::Result<()> {
+        declare_dead(channel, &self.namespace).await?;
+        declare_raw(channel, &self.namespace, self.partitions, self.queue_type).await
     }
 }
 
@@ -59,7 +61,7 @@ pub(crate) async fn keep(
     // The condition is met when the topology stands, not already when the socket does.
     let socket = dispatch_service::health::Health::default().condition(name);
     while let Some(connection) = link.connect_until(name, &socket, &stop).await {
-        if let Err(error) = declare(&connection, topology).await {
+        if let Err(error) = declare(&connection, &topology).await {
             let delay = backoff.next_delay();
             tracing::error!(%error, retry_in_ms = delay.as_millis(), "cannot declare exchanges and queues");
             if stop
@@ -91,7 +93,7 @@ pub(crate) async fn keep(
     }
 }
 
-async fn declare(connection: &Connection, topology: Topology) -> lapin::Result<()> {
+async fn declare(connection: &Connection, topology: &Topology) -> lapin::Result<()> {
     let channel = connection.create_channel().await?;
     topology.declare(&channel).await?;
     channel.close(200, "declared".into()).await

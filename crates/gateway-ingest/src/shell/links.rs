@@ -44,7 +44,7 @@ impl Links {
         let keeper = link::keep(
             rabbit.clone().needing_channels(publishers),
             "gateway-ingest events",
-            topology,
+            topology.clone(),
             connected,
             sender,
             stop.clone(),
@@ -149,7 +149,7 @@ impl CommandLinks {
         let keeper = link::keep(
             self.rabbit.clone(),
             "gateway-ingest commands",
-            self.topology,
+            self.topology.clone(),
             Health::default().condition("commands"),
             sender,
             self.stop.clone(),

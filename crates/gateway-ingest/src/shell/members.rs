@@ -50,15 +50,21 @@ pub(crate) async fn look(
     let mut redis = context.config.redis.connection().await?;
     let mut pipe = redis::pipe();
     if able {
-        let alive = ingest_alive(&context.instance);
+        let alive = context.config.name(ingest_alive(&context.instance));
         pipe.pset_ex(alive, sign, ALIVE_MILLIS).ignore();
-        pipe.sadd(INGESTS, &context.instance).ignore();
+        pipe.sadd(context.config.name(INGESTS), &context.instance)
+            .ignore();
     }
     // Renewed by everybody who goes by it.
-    pipe.cmd("SET").arg(PLAN).arg(context.total);
+    pipe.cmd("SET")
+        .arg(context.config.name(PLAN))
+        .arg(context.total);
     pipe.arg("NX").arg("PX").arg(ALIVE_MILLIS).ignore();
-    pipe.pexpire(PLAN, ALIVE_MILLIS as i64).ignore();
-    pipe.get(PLAN).smembers(INGESTS).hgetall(OWNERS_HASH);
+    pipe.pexpire(context.config.name(PLAN), ALIVE_MILLIS as i64)
+        .ignore();
+    pipe.get(context.config.name(PLAN))
+        .smembers(context.config.name(INGESTS))
+        .hgetall(context.config.name(OWNERS_HASH));
     type Read = (Option<String>, BTreeSet<String>, BTreeMap<String, String>);
     let (plan, names, owners): Read = pipe.query_async(&mut redis).await?;
     let plan = plan.and_then(|plan| plan.parse().ok());
@@ -66,7 +72,10 @@ pub(crate) async fn look(
     let named = named(context.total, &owners, &context.instance);
     let owners = owners_of(context.total, &owners);
     let asked: BTreeSet<&String> = names.iter().chain(owners.values()).collect();
-    let keys: Vec<String> = asked.iter().map(|name| ingest_alive(name)).collect();
+    let keys: Vec<String> = asked
+        .iter()
+        .map(|name| context.config.name(ingest_alive(name)).into_owned())
+        .collect();
     let signs: Vec<Option<String>> = match keys.as_slice() {
         [] => Vec::new(),
         keys => redis::cmd("MGET").arg(keys).query_async(&mut redis).await?,
@@ -90,7 +99,7 @@ pub(crate) async fn look(
     dead.retain(|name| names.contains(name));
     if !dead.is_empty() {
         let _: () = redis::cmd("SREM")
-            .arg(INGESTS)
+            .arg(context.config.name(INGESTS))
             .arg(&dead)
             .query_async(&mut redis)
             .await?;
@@ -102,7 +111,8 @@ pub(crate) async fn look(
 /// Says what this process goes by, whatever Redis says: it holds shards.
 pub(crate) async fn say_plan(context: &Context) -> RedisResult<()> {
     let mut pipe = redis::pipe();
-    pipe.pset_ex(PLAN, context.total, ALIVE_MILLIS).ignore();
+    pipe.pset_ex(context.config.name(PLAN), context.total, ALIVE_MILLIS)
+        .ignore();
     pipe.exec_async(&mut context.config.redis.connection().await?)
         .await
 }
@@ -111,12 +121,17 @@ pub(crate) async fn say_plan(context: &Context) -> RedisResult<()> {
 pub(crate) async fn leave(context: &Context) -> RedisResult<()> {
     let mut redis = context.config.redis.connection().await?;
     let mut pipe = redis::pipe();
-    pipe.del(ingest_alive(&context.instance)).ignore();
-    pipe.srem(INGESTS, &context.instance).ignore();
-    pipe.scard(INGESTS);
+    pipe.del(context.config.name(ingest_alive(&context.instance)))
+        .ignore();
+    pipe.srem(context.config.name(INGESTS), &context.instance)
+        .ignore();
+    pipe.scard(context.config.name(INGESTS));
     let (others,): (u64,) = pipe.query_async(&mut redis).await?;
     if others == 0 {
-        let _: () = redis::cmd("DEL").arg(PLAN).query_async(&mut redis).await?;
+        let _: () = redis::cmd("DEL")
+            .arg(context.config.name(PLAN))
+            .query_async(&mut redis)
+            .await?;
     }
     Ok(())
 }

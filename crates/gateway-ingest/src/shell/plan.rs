@@ -36,9 +36,7 @@ pub(super) async fn agree(
 ) -> Option<Plan> {
     let mut told = false;
     loop {
-        let inherited = stop
-            .run_until_cancelled(store::inherited(&config.redis))
-            .await?;
+        let inherited = stop.run_until_cancelled(store::inherited(config)).await?;
         let wanted = wanted(config, info, &inherited);
         match propose(config, wanted).await {
             Ok((total, first)) if total == wanted || config.shards.total.is_none() => {
@@ -70,13 +68,13 @@ pub(super) async fn agree(
 async fn propose(config: &Config, wanted: u32) -> RedisResult<(u32, bool)> {
     let mut redis = config.redis.connection().await?;
     let mut pipe = redis::pipe();
-    pipe.cmd("SET").arg(PLAN).arg(wanted);
+    pipe.cmd("SET").arg(config.name(PLAN)).arg(wanted);
     pipe.arg("NX").arg("PX").arg(ALIVE_MILLIS);
-    pipe.get(PLAN);
+    pipe.get(config.name(PLAN));
     let (first, plan): (Option<String>, Option<String>) = pipe.query_async(&mut redis).await?;
     if first.is_some() {
         let mut pipe = redis::pipe();
-        pipe.set(STARTED, store::timestamp()).ignore();
+        pipe.set(config.name(STARTED), store::timestamp()).ignore();
         pipe.exec_async(&mut redis).await?;
     }
     let plan = plan.and_then(|plan| plan.parse().ok());

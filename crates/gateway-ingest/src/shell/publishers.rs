@@ -33,14 +33,18 @@ impl Publishers {
     /// Starts them; the shards are of `total`. What is confirmed is noted in the table.
     pub(crate) fn start(
         total: u32,
-        topology: Topology,
+        topology: &Topology,
         publishing: &Current,
         table: &Arc<SessionTable>,
     ) -> Self {
         let mut tasks = JoinSet::new();
         let partitions = (0..topology.partitions.max(1)).map(|number| {
             let partition = Arc::new(Partition::new(number, total, table.clone()));
-            tasks.spawn(partition.clone().publish(topology, publishing.clone()));
+            tasks.spawn(
+                partition
+                    .clone()
+                    .publish(topology.clone(), publishing.clone()),
+            );
             partition
         });
         Self {

@@ -4,7 +4,7 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use dispatch_proto::{command::Reply, rabbit::shard_queue};
+use dispatch_proto::{command::Reply, namespace::Namespace, rabbit::shard_queue};
 use dispatch_service::{
     amqp::{Answer, DeadLetter, PublishError, Publisher, reply_encoding},
     backoff::Backoff,
@@ -55,7 +55,7 @@ struct Rejected {
 
 impl Replies {
     /// Starts the tasks. The broker hands out at most `commands` at a time: so many may wait here.
-    pub(crate) fn start(publishing: Current, commands: usize) -> Self {
+    pub(crate) fn start(namespace: Namespace, publishing: Current, commands: usize) -> Self {
         // And one more for each shard, which at its end waits for its acknowledgements to be written.
         let capacity = 2 * commands.max(1);
         let (acks, ack_queue) = mpsc::channel(capacity);
@@ -66,12 +66,16 @@ impl Replies {
             tokio::spawn(acknowledge(ack_queue, stop.clone())),
             tokio::spawn(reject(
                 reject_queue,
-                publishing.clone(),
+                Outlet::new(namespace.clone(), publishing.clone()),
                 acks.clone(),
                 replies.clone(),
                 stop.clone(),
             )),
-            tokio::spawn(reply(reply_queue, publishing, stop.clone())),
+            tokio::spawn(reply(
+                reply_queue,
+                Outlet::new(namespace, publishing),
+                stop.clone(),
+            )),
         ];
         Self {
             acks,
@@ -181,12 +185,11 @@ async fn acknowledge(mut acks: mpsc::Receiver<Ack>, stop: CancellationToken) {
 
 async fn reject(
     mut rejects: mpsc::Receiver<Rejected>,
-    publishing: Current,
+    mut outlet: Outlet,
     acks: mpsc::Sender<Ack>,
     replies: mpsc::Sender<Answer>,
     stop: CancellationToken,
 ) {
-    let mut publisher = None;
     while let Some(rejected) = next(&mut rejects, &stop).await {
         let Rejected {
             delivery,
@@ -196,10 +199,8 @@ async fn reject(
         } = rejected;
         let mut backoff = Backoff::default();
         let publish = async {
-            while let Err(error) =
-                dead_letter(&mut publisher, &publishing, &delivery, shard, &reason).await
-            {
-                publisher = None;
+            while let Err(error) = outlet.dead_letter(&delivery, shard, &reason).await {
+                outlet.publisher = None;
                 tracing::warn!(%error, "cannot publish a dead letter, trying again");
                 tokio::time::sleep(backoff.next_delay()).await;
             }
@@ -215,37 +216,15 @@ async fn reject(
     }
 }
 
-async fn dead_letter(
-    publisher: &mut Option<Publisher>,
-    publishing: &Current,
-    delivery: &Delivery,
-    shard: u32,
-    reason: &str,
-) -> Result<(), PublishError> {
-    let publisher = opened(publisher, publishing).await?;
-    let letter = DeadLetter {
-        source: &shard_queue(shard),
-        reason,
-    };
-    let properties = delivery.properties.clone();
-    publisher
-        .dead_letter(letter, properties, &delivery.data)
-        .await
-}
-
-async fn reply(mut replies: mpsc::Receiver<Answer>, publishing: Current, stop: CancellationToken) {
-    let mut publisher = None;
+async fn reply(mut replies: mpsc::Receiver<Answer>, mut outlet: Outlet, stop: CancellationToken) {
     while let Some(answer) = next(&mut replies, &stop).await {
-        let publish = async {
-            let publisher = opened(&mut publisher, &publishing).await?;
-            answer.publish(publisher).await
-        };
+        let publish = async { answer.publish(outlet.opened().await?).await };
         match publish.await {
             Ok(()) => {}
             // Whoever asked is gone.
             Err(PublishError::Unroutable) => metrics::reply_dropped(),
             Err(error) => {
-                publisher = None;
+                outlet.publisher = None;
                 metrics::reply_dropped();
                 tracing::debug!(%error, "a reply could not be sent");
             }
@@ -253,17 +232,50 @@ async fn reply(mut replies: mpsc::Receiver<Answer>, publishing: Current, stop: C
     }
 }
 
-async fn opened<'a>(
-    publisher: &'a mut Option<Publisher>,
-    publishing: &Current,
-) -> Result<&'a Publisher, PublishError> {
-    match publisher {
-        Some(publisher) => Ok(publisher),
-        None => {
-            let connection = current(publishing.clone()).await;
-            let opened = Publisher::open(&connection).await?;
-            declare_dead(opened.channel()).await?;
-            Ok(publisher.insert(opened))
+/// Where a task publishes: a channel on the connection of the moment.
+struct Outlet {
+    namespace: Namespace,
+    publishing: Current,
+    publisher: Option<Publisher>,
+}
+
+impl Outlet {
+    fn new(namespace: Namespace, publishing: Current) -> Self {
+        Self {
+            namespace,
+            publishing,
+            publisher: None,
         }
+    }
+
+    async fn opened(&mut self) -> Result<&Publisher, PublishError> {
+        match &mut self.publisher {
+            Some(publisher) => Ok(publisher),
+            closed => {
+                let connection = current(self.publishing.clone()).await;
+                let opened = Publisher::open(&connection).await?;
+                declare_dead(opened.channel(), &self.namespace).await?;
+                Ok(closed.insert(opened))
+            }
+        }
+    }
+
+    async fn dead_letter(
+        &mut self,
+        delivery: &Delivery,
+        shard: u32,
+        reason: &str,
+    ) -> Result<(), PublishError> {
+        let namespace = self.namespace.clone();
+        let letter = DeadLetter {
+            namespace: &namespace,
+            source: &namespace.name(shard_queue(shard)),
+            reason,
+        };
+        let properties = delivery.properties.clone();
+        let publisher = self.opened().await?;
+        publisher
+            .dead_letter(letter, properties, &delivery.data)
+            .await
     }
 }

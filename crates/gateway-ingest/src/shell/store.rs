@@ -10,7 +10,7 @@ use std::{
 
 use dispatch_proto::{
     redis::{
-        GIVEN_AWAY, OWNERS_HASH, PLAN, REFUSED_SHARDS, SESSION_STARTS_HASH, SESSIONS,
+        BOT_USER, GIVEN_AWAY, OWNERS_HASH, PLAN, REFUSED_SHARDS, SESSION_STARTS_HASH, SESSIONS,
         SESSIONS_HASH, SHARDS, STATUSES_HASH, shard_field,
     },
     session::SessionRecord,
@@ -23,11 +23,12 @@ use tokio_util::sync::CancellationToken;
 use twilight_model::util::Timestamp;
 
 use super::{
-    Conditions,
+    Conditions, bot,
     context::{Context, unix_time},
     members,
 };
 use crate::{
+    config::Config,
     core::{
         resume::{Stored, StoredTotal, resumable, shared_records},
         status::Status,
@@ -177,14 +178,14 @@ impl Inherited {
 }
 
 /// What was there before.
-pub(crate) async fn inherited(redis: &RedisLink) -> Inherited {
+pub(crate) async fn inherited(config: &Config) -> Inherited {
     let mut pipe = redis::pipe();
-    pipe.get(SESSIONS)
-        .get(SHARDS)
-        .get(REFUSED_SHARDS)
-        .hvals(SESSIONS_HASH);
+    pipe.get(config.name(SESSIONS))
+        .get(config.name(SHARDS))
+        .get(config.name(REFUSED_SHARDS))
+        .hvals(config.name(SESSIONS_HASH));
     type Read = (Option<String>, Option<String>, Option<String>, Vec<String>);
-    let (sessions, total, refused, own): Read = until_done(redis, &pipe).await;
+    let (sessions, total, refused, own): Read = until_done(&config.redis, &pipe).await;
     let sessions = shared_records(&sessions.unwrap_or_default());
     let own: Vec<SessionRecord> = parsed(&own);
     let number = |text: Option<String>| text.and_then(|text| text.parse().ok());
@@ -200,11 +201,21 @@ pub(crate) async fn inherited(redis: &RedisLink) -> Inherited {
     }
 }
 
+/// Id of the user in the cache of twilight-dispatch; `None` once Dispatch has been there.
+pub(crate) async fn predecessors_user(config: &Config) -> Option<u64> {
+    let mut pipe = redis::pipe();
+    pipe.get(config.name(BOT_USER))
+        .exists(config.name(OWNERS_HASH));
+    let (user, followed): (Option<String>, bool) = until_done(&config.redis, &pipe).await;
+    bot::user_id(&user.filter(|_| !followed)?)
+}
+
 /// Discord has refused the number of shards: the next start is not to use it by itself.
 pub(crate) async fn refuse_total(context: &Context) {
     let mut pipe = redis::pipe();
-    pipe.set(REFUSED_SHARDS, context.total).ignore();
-    pipe.del(PLAN).ignore();
+    pipe.set(context.config.name(REFUSED_SHARDS), context.total)
+        .ignore();
+    pipe.del(context.config.name(PLAN)).ignore();
     until_done(&context.config.redis, &pipe).await
 }
 
@@ -212,8 +223,11 @@ pub(crate) async fn refuse_total(context: &Context) {
 pub(crate) async fn owner(context: &Context, shard: u32) -> Option<String> {
     let mut pipe = redis::pipe();
     // Under the older version's name stands who owned the shard last, of whatever version.
-    pipe.hget(OWNERS_HASH, shard);
-    pipe.hget(OWNERS_HASH, shard_field(context.total, shard));
+    pipe.hget(context.config.name(OWNERS_HASH), shard);
+    pipe.hget(
+        context.config.name(OWNERS_HASH),
+        shard_field(context.total, shard),
+    );
     let (older, owner): (Option<String>, Option<String>) =
         until_done(&context.config.redis, &pipe).await;
     older.or(owner)

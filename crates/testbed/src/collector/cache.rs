@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
+use dispatch_proto::namespace::Namespace;
 use redis::aio::MultiplexedConnection;
 use redis::cmd;
 use serde_json::Value;
@@ -18,11 +19,26 @@ const PAGE: usize = 1_000;
 ///
 /// If Redis can't be read.
 pub async fn read(redis: &mut MultiplexedConnection) -> Result<BTreeMap<String, String>> {
-    let keys: Vec<String> = keys(redis).await?.into_iter().collect();
-    values(redis, &keys).await
+    read_within(redis, &Namespace::default()).await
 }
 
-async fn keys(redis: &mut MultiplexedConnection) -> Result<BTreeSet<String>> {
+/// As [`read`], of a namespace; the keys are given without it.
+///
+/// # Errors
+///
+/// If Redis can't be read.
+pub async fn read_within(
+    redis: &mut MultiplexedConnection,
+    namespace: &Namespace,
+) -> Result<BTreeMap<String, String>> {
+    let keys: Vec<String> = keys(redis, namespace).await?.into_iter().collect();
+    values(redis, namespace, &keys).await
+}
+
+async fn keys(
+    redis: &mut MultiplexedConnection,
+    namespace: &Namespace,
+) -> Result<BTreeSet<String>> {
     let mut keys = BTreeSet::new();
     let mut cursor = 0_u64;
     loop {
@@ -34,7 +50,8 @@ async fn keys(redis: &mut MultiplexedConnection) -> Result<BTreeSet<String>> {
             let spectacles = key.starts_with(|first: char| first.is_ascii_uppercase());
             !spectacles && !NO_ENTITIES.iter().any(|prefix| key.starts_with(prefix))
         };
-        keys.extend(page.into_iter().filter(entity));
+        let local = |key: &String| namespace.local(key).map(str::to_owned);
+        keys.extend(page.iter().filter_map(local).filter(entity));
         cursor = next;
         if cursor == 0 {
             return Ok(keys);
@@ -42,23 +59,25 @@ async fn keys(redis: &mut MultiplexedConnection) -> Result<BTreeSet<String>> {
     }
 }
 
-/// As [`read`], of these keys: those that are there.
+/// As [`read_within`], of these keys: those that are there.
 ///
 /// # Errors
 ///
 /// If Redis can't be read.
 pub async fn values(
     redis: &mut MultiplexedConnection,
+    namespace: &Namespace,
     keys: &[String],
 ) -> Result<BTreeMap<String, String>> {
     let mut entries = BTreeMap::new();
     for page in keys.chunks(PAGE) {
-        let values: Vec<Option<String>> = cmd("MGET").arg(page).query_async(redis).await?;
+        let named: Vec<_> = page.iter().map(|key| namespace.name(key)).collect();
+        let values: Vec<Option<String>> = cmd("MGET").arg(named).query_async(redis).await?;
         for (key, value) in page.iter().zip(values) {
             let value = match value {
                 Some(value) => value,
                 None => match cmd("TYPE")
-                    .arg(key)
+                    .arg(namespace.name(key))
                     .query_async::<String>(redis)
                     .await?
                     .as_str()

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
+use dispatch_proto::namespace::Namespace;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, cmd};
 use serde_json::Value;
@@ -112,18 +113,20 @@ impl Index {
     pub(super) async fn read(
         &self,
         redis: &mut MultiplexedConnection,
+        namespace: &Namespace,
         limit: Option<usize>,
     ) -> Result<Listed> {
-        let (count, ids) = match &self.sorted {
+        let sorted = self.sorted.as_ref().map(|key| namespace.name(key));
+        let (count, ids) = match &sorted {
             Some(sorted) if redis.exists(sorted).await? => alive(redis, sorted, limit).await?,
             // Redis has no empty sets: a key that is not there can be asked for as either.
-            _ => members(redis, &self.key, limit).await?,
+            _ => members(redis, &namespace.name(&self.key), limit).await?,
         };
         let mut objects = Vec::with_capacity(ids.len());
         for page in ids.chunks(PAGE) {
             let keys: Vec<String> = page
                 .iter()
-                .map(|id| format!("{}{id}", self.prefix))
+                .map(|id| namespace.name(format!("{}{id}", self.prefix)).into_owned())
                 .collect();
             let values: Vec<Option<String>> = cmd("MGET").arg(keys).query_async(redis).await?;
             let values = values
@@ -209,18 +212,29 @@ mod tests {
         let mut redis = server.connection().await.unwrap();
         let roles = Index::of_guild("role", "roles", 7);
         assert_eq!(
-            roles.read(&mut redis, None).await.unwrap(),
+            roles
+                .read(&mut redis, &Namespace::default(), None)
+                .await
+                .unwrap(),
             Listed::default()
         );
 
         let ids: Vec<u64> = (1..=30).rev().collect();
         let _: () = redis.sadd("index:roles:7", &ids).await.unwrap();
         let _: () = redis.set("role:7:2", r#"{"name":"b"}"#).await.unwrap();
-        let listed = roles.read(&mut redis, Some(2)).await.unwrap();
+        let listed = roles
+            .read(&mut redis, &Namespace::default(), Some(2))
+            .await
+            .unwrap();
         assert_eq!(listed.count, 30);
         assert_eq!(listed.objects, [(1, None), (2, Some(json!({"name": "b"})))]);
         assert_eq!(
-            roles.read(&mut redis, None).await.unwrap().objects.len(),
+            roles
+                .read(&mut redis, &Namespace::default(), None)
+                .await
+                .unwrap()
+                .objects
+                .len(),
             30
         );
 
@@ -230,7 +244,10 @@ mod tests {
             .await
             .unwrap();
         let members = Index::of_guild("member", "members", 7);
-        let listed = members.read(&mut redis, Some(1)).await.unwrap();
+        let listed = members
+            .read(&mut redis, &Namespace::default(), Some(1))
+            .await
+            .unwrap();
         assert_eq!((listed.count, listed.objects), (2, vec![(5, None)]));
     }
 }

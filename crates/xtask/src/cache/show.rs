@@ -5,13 +5,14 @@ use std::io::{Write as _, stdout};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use dispatch_proto::namespace::Namespace;
 use redis::AsyncCommands;
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use testbed::servers::redis_connection;
 
 use super::children::{CHILDREN, Index, Listed};
-use crate::running::Running;
+use crate::running::place;
 use crate::terminal::cut;
 
 /// Children shown of each kind, unless all are asked for.
@@ -35,25 +36,18 @@ pub(crate) struct Args {
 
 pub(super) async fn run(args: Args) -> Result<ExitCode> {
     let key = args.key.as_deref().map(parse).transpose()?;
-    let mut redis = redis_connection(&url(args.url)?)
+    let (url, namespace) = place(args.url, "REDIS_URL", |running| running.redis_url)?;
+    let mut redis = redis_connection(&url)
         .await
         .context("can't connect to Redis")?;
     let limit = (!args.all).then_some(SHOWN);
     let text = match key {
-        None => list(&mut redis, &[Index::guilds()], limit).await?,
-        Some(key) => object(&mut redis, &key, limit).await?,
+        None => list(&mut redis, &namespace, &[Index::guilds()], limit).await?,
+        Some(key) => object(&mut redis, &namespace, &key, limit).await?,
     };
     // A reader that has had enough (`| head`) is no failure.
     let _ = stdout().write_all(text.as_bytes());
     Ok(ExitCode::SUCCESS)
-}
-
-fn url(given: Option<String>) -> Result<String> {
-    if let Some(url) = given {
-        return Ok(url);
-    }
-    let running = Running::find().map(|running| running.redis_url);
-    running.or_else(|error| std::env::var("REDIS_URL").map_err(|_| error))
 }
 
 /// A key of the layout, as its parts.
@@ -114,25 +108,27 @@ fn parse(text: &str) -> Result<Key> {
 
 async fn object(
     redis: &mut MultiplexedConnection,
+    namespace: &Namespace,
     key: &Key,
     limit: Option<usize>,
 ) -> Result<String> {
-    let value: Option<String> = redis.get(key.text()).await?;
+    let value: Option<String> = redis.get(namespace.name(key.text())).await?;
     let value = value.with_context(|| format!("{} is not in the cache", key.text()))?;
     let mut text = format!("{}\n{}\n", key.text(), pretty(&value));
-    text += &list(redis, &key.indexes(), limit).await?;
+    text += &list(redis, namespace, &key.indexes(), limit).await?;
     Ok(text)
 }
 
 /// What the indexes list, by kind.
 async fn list(
     redis: &mut MultiplexedConnection,
+    namespace: &Namespace,
     indexes: &[Index],
     limit: Option<usize>,
 ) -> Result<String> {
     let mut text = String::new();
     for index in indexes {
-        let Listed { count, objects } = index.read(redis, limit).await?;
+        let Listed { count, objects } = index.read(redis, namespace, limit).await?;
         writeln!(text, "\n{} {count}", index.title())?;
         for (id, value) in &objects {
             let name = match value {

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use dispatch_proto::namespace::Namespace;
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
-use testbed::collector::cache::{differences, read, values};
+use testbed::collector::cache::{differences, read_within, values};
 use testbed::servers::redis_connection;
 use testbed::{http, wait};
 
@@ -47,6 +48,7 @@ pub(super) async fn run() -> Result<ExitCode> {
     let mut eye = Eye {
         port: http::port(sim_url)?,
         redis: redis_connection(&running.redis_url).await?,
+        namespace: running.namespace()?,
         expectation,
     };
     let mut seen = Seen::default();
@@ -72,6 +74,7 @@ pub(super) async fn run() -> Result<ExitCode> {
 struct Eye {
     port: u16,
     redis: MultiplexedConnection,
+    namespace: Namespace,
     expectation: Expectation,
 }
 
@@ -80,8 +83,8 @@ impl Eye {
     async fn look(&mut self, keys: Option<&[String]>) -> Result<Look> {
         let before = self.truth(keys).await?;
         let cached = match keys {
-            Some(keys) => values(&mut self.redis, keys).await?,
-            None => read(&mut self.redis).await?,
+            Some(keys) => values(&mut self.redis, &self.namespace, keys).await?,
+            None => read_within(&mut self.redis, &self.namespace).await?,
         };
         let after = self.truth(keys).await?;
         let changing = changing(&before, &after);

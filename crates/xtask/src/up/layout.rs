@@ -6,6 +6,7 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use discord_sim::{Load, Sim, SimConfig};
+use dispatch_proto::namespace::Namespace;
 use testbed::binaries::Service;
 use testbed::process::Process;
 use testbed::servers::{Persistence, RabbitMq, Redis};
@@ -34,6 +35,7 @@ pub(super) struct Pipeline {
     pub(super) routers: Vec<Process>,
     pub(super) partitions: u32,
     pub(super) running: Running,
+    pub(super) namespace: Namespace,
     sim: Option<Sim>,
     /// Whether the servers are somebody else's: their passwords are not shown.
     foreign: (bool, bool),
@@ -85,6 +87,7 @@ impl Pipeline {
             started: SystemTime::now(),
             settings: cache_settings(&env),
         };
+        let namespace = running.namespace()?;
         let mut pipeline = Self {
             _announcement: running.announce()?,
             writers: writers?,
@@ -95,6 +98,7 @@ impl Pipeline {
                 .and_then(|n| n.parse().ok())
                 .unwrap_or(16),
             running,
+            namespace,
             sim,
             foreign: (
                 given.contains_key("RABBIT_URL"),
@@ -292,9 +296,10 @@ fn environment(
     env
 }
 
-/// Those that say what the cache holds.
+/// Those that say what the cache holds, and under which names.
 fn cache_settings(env: &BTreeMap<String, String>) -> BTreeMap<String, String> {
-    let about_cache = |name: &str| name.starts_with("STATE_") || name == "CACHE_LAYOUT";
+    let about_cache =
+        |name: &str| name.starts_with("STATE_") || matches!(name, "CACHE_LAYOUT" | "NAMESPACE");
     env.iter()
         .filter(|(name, _)| about_cache(name))
         .map(|(name, value)| (name.clone(), value.clone()))

@@ -21,6 +21,8 @@ pub(super) struct Sampler {
     ingests: Vec<(String, u16)>,
     writers: Vec<u16>,
     queues: Vec<String>,
+    statuses: String,
+    dead: Vec<String>,
     running: Running,
     rabbitmq: Option<Connection>,
     redis: Option<MultiplexedConnection>,
@@ -58,7 +60,12 @@ impl Sampler {
                 .iter()
                 .map(|writer| writer.port())
                 .collect(),
-            queues: (0..pipeline.partitions).map(rabbit::raw_queue).collect(),
+            queues: (0..pipeline.partitions)
+                .map(rabbit::raw_queue)
+                .map(|queue| pipeline.namespace.name(queue).into_owned())
+                .collect(),
+            statuses: pipeline.namespace.name(keys::STATUSES).into_owned(),
+            dead: vec![pipeline.namespace.name(rabbit::DEAD_QUEUE).into_owned()],
             running: pipeline.running.clone(),
             rabbitmq: None,
             redis: None,
@@ -81,7 +88,7 @@ impl Sampler {
         }
         let shards = self.shards().await.unwrap_or_default();
         let lag = self.depth(&self.queues.clone()).await;
-        let dead = self.depth(&[rabbit::DEAD_QUEUE.to_owned()]).await;
+        let dead = self.depth(&self.dead.clone()).await;
         Sample {
             at: Instant::now(),
             ingest,
@@ -97,7 +104,7 @@ impl Sampler {
         if self.redis.is_none() {
             self.redis = redis_connection(&self.running.redis_url).await.ok();
         }
-        let statuses: redis::RedisResult<String> = self.redis.as_mut()?.get(keys::STATUSES).await;
+        let statuses: redis::RedisResult<String> = self.redis.as_mut()?.get(&self.statuses).await;
         if statuses
             .as_ref()
             .is_err_and(redis::RedisError::is_unrecoverable_error)

@@ -1,5 +1,8 @@
 //! The core's commands as Redis commands, across the two databases.
 
+use std::borrow::Cow;
+
+use dispatch_proto::namespace::Namespace;
 use redis::{Cmd, Pipeline, RedisResult, Value, cmd};
 
 use super::parse;
@@ -8,10 +11,12 @@ use crate::{
     core::layout::{Command, Database, Location, index, users},
 };
 
-/// The two databases, as seen from a connection to the main one: the other is reached with SELECT, within the same transaction.
+/// The two databases, as seen from a connection to the main one: the other is reached with SELECT, within the same transaction. Here
+/// the core's keys get their namespace.
 pub(super) struct Databases {
     main: i64,
     messages: i64,
+    namespace: Namespace,
 }
 
 impl Databases {
@@ -19,13 +24,26 @@ impl Databases {
         Self {
             main: config.redis.database(),
             messages: config.messages.database(),
+            namespace: config.namespace.clone(),
         }
+    }
+
+    /// A key of the core as it is named on Redis.
+    pub(super) fn key<'a>(&self, key: impl Into<Cow<'a, str>>) -> Cow<'a, str> {
+        self.namespace.name(key)
+    }
+
+    fn keys<'a>(
+        &self,
+        keys: impl IntoIterator<Item = impl Into<Cow<'a, str>>>,
+    ) -> Vec<Cow<'a, str>> {
+        keys.into_iter().map(|key| self.key(key)).collect()
     }
 
     /// Adds the reads of objects: one MGET for the keys of each database, one HGET for each field.
     pub(super) fn add_reads(&self, pipe: &mut Pipeline, locations: &[Location]) {
         for database in [Database::Main, Database::Messages] {
-            let keys = keys(locations, database);
+            let keys = self.keys(keys(locations, database));
             if !keys.is_empty() {
                 self.within(pipe, database, |pipe| {
                     pipe.cmd("MGET").arg(keys);
@@ -34,7 +52,7 @@ impl Databases {
         }
         for location in locations {
             if let Location::Field { key, field } = location {
-                pipe.cmd("HGET").arg(key).arg(field);
+                pipe.cmd("HGET").arg(self.key(key)).arg(field);
             }
         }
     }
@@ -75,12 +93,12 @@ impl Databases {
             .into_iter()
             .partition(|command| command.database() == Database::Main);
         for command in main {
-            pipe.add_command(translate(command));
+            pipe.add_command(self.translate(command));
         }
         if !messages.is_empty() {
             self.within(pipe, Database::Messages, |pipe| {
                 for command in messages {
-                    pipe.add_command(translate(command));
+                    pipe.add_command(self.translate(command));
                 }
             });
         }
@@ -94,6 +112,45 @@ impl Databases {
         add(pipe);
         if selects {
             pipe.cmd("SELECT").arg(self.main);
+        }
+    }
+
+    fn translate(&self, command: Command<'_>) -> Cmd {
+        match command {
+            Command::Set {
+                key,
+                value,
+                expire_ms,
+                ..
+            } => {
+                let mut set = cmd("SET");
+                set.arg(self.key(key)).arg(value.as_ref());
+                if let Some(expire_ms) = expire_ms {
+                    set.arg("PX").arg(expire_ms);
+                }
+                set
+            }
+            Command::Unlink { keys, .. } => cmd("UNLINK").arg(self.keys(keys)).take(),
+            Command::HashSet { key, field, value } => cmd("HSET")
+                .arg(self.key(key))
+                .arg(field)
+                .arg(value.as_ref())
+                .take(),
+            Command::HashDelete { key, fields } => {
+                cmd("HDEL").arg(self.key(key)).arg(fields).take()
+            }
+            Command::SetAdd { key, ids } => cmd("SADD").arg(self.key(key)).arg(ids).take(),
+            Command::SetRemove { key, ids } => cmd("SREM").arg(self.key(key)).arg(ids).take(),
+            Command::Index(update) => script(
+                index::SCRIPT,
+                &self.keys(update.keys()),
+                &update.arguments(),
+            ),
+            Command::Users(update) => script(
+                users::SCRIPT,
+                &self.keys(update.keys()),
+                &update.arguments(),
+            ),
         }
     }
 
@@ -126,34 +183,7 @@ fn text(value: Option<Vec<u8>>) -> Option<String> {
     String::from_utf8(value?).ok()
 }
 
-fn translate(command: Command<'_>) -> Cmd {
-    match command {
-        Command::Set {
-            key,
-            value,
-            expire_ms,
-            ..
-        } => {
-            let mut set = cmd("SET");
-            set.arg(key).arg(value.as_ref());
-            if let Some(expire_ms) = expire_ms {
-                set.arg("PX").arg(expire_ms);
-            }
-            set
-        }
-        Command::Unlink { keys, .. } => cmd("UNLINK").arg(keys).take(),
-        Command::HashSet { key, field, value } => {
-            cmd("HSET").arg(key).arg(field).arg(value.as_ref()).take()
-        }
-        Command::HashDelete { key, fields } => cmd("HDEL").arg(key).arg(fields).take(),
-        Command::SetAdd { key, ids } => cmd("SADD").arg(key).arg(ids).take(),
-        Command::SetRemove { key, ids } => cmd("SREM").arg(key).arg(ids).take(),
-        Command::Index(update) => script(index::SCRIPT, &update.keys(), &update.arguments()),
-        Command::Users(update) => script(users::SCRIPT, &update.keys(), &update.arguments()),
-    }
-}
-
-fn script(text: &str, keys: &[String], arguments: &[String]) -> Cmd {
+fn script(text: &str, keys: &[Cow<'_, str>], arguments: &[String]) -> Cmd {
     let mut eval = cmd("EVAL");
     eval.arg(text).arg(keys.len()).arg(keys).arg(arguments);
     eval

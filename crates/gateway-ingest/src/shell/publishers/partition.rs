@@ -227,6 +227,7 @@ impl Partition {
 /// The channel that a partition is published on, on whatever connection.
 struct Channel {
     topology: Topology,
+    exchange: String,
     routing_key: String,
     properties: BasicProperties,
     open: Option<(Arc<Connection>, Publisher)>,
@@ -240,6 +241,7 @@ impl Channel {
             .with_content_type(CONTENT_TYPE.into())
             .with_type("frame".into());
         Self {
+            exchange: topology.namespace.name(RAW_EXCHANGE).into_owned(),
             topology,
             routing_key: partition.to_string(),
             properties,
@@ -276,7 +278,7 @@ impl Channel {
             Parcel::Frame(body) => {
                 let (key, properties) = (&self.routing_key, self.properties.clone());
                 publisher
-                    .publish_alone(RAW_EXCHANGE, key, true, properties, body)
+                    .publish_alone(&self.exchange, key, true, properties, body)
                     .await
             }
             Parcel::DeadLetter {
@@ -285,6 +287,7 @@ impl Channel {
                 reason,
             } => {
                 let letter = DeadLetter {
+                    namespace: &self.topology.namespace,
                     source: SOURCE,
                     reason: reason.text(),
                 };

@@ -96,7 +96,8 @@ pub(super) async fn store(
 ) -> RedisResult<Vec<u32>> {
     let script = Script::new(STORE);
     let mut call = script.prepare_invoke();
-    call.key(OWNERS_HASH).key(hash).arg(&context.instance);
+    call.key(context.config.name(OWNERS_HASH));
+    call.key(context.config.name(hash)).arg(&context.instance);
     for (shard, value) in values {
         call.arg(shard_field(context.total, *shard));
         call.arg(*shard).arg(value);
@@ -111,7 +112,9 @@ pub(super) async fn own(
 ) -> RedisResult<Vec<(Option<String>, Option<String>)>> {
     let script = Script::new(OWN);
     let mut call = script.prepare_invoke();
-    call.key(OWNERS_HASH).key(SESSIONS_HASH).key(STATUSES_HASH);
+    for key in [OWNERS_HASH, SESSIONS_HASH, STATUSES_HASH] {
+        call.key(context.config.name(key));
+    }
     call.arg(&context.instance).arg(context.total);
     for shard in shards {
         call.arg(shard_field(context.total, *shard)).arg(*shard);
@@ -130,7 +133,9 @@ pub(super) async fn leave(
     }
     let script = Script::new(LEAVE);
     let mut call = script.prepare_invoke();
-    call.key(OWNERS_HASH).key(SESSIONS_HASH).key(STATUSES_HASH);
+    for key in [OWNERS_HASH, SESSIONS_HASH, STATUSES_HASH] {
+        call.key(context.config.name(key));
+    }
     call.arg(&context.instance);
     call.arg(if given { GIVEN_AWAY } else { "" });
     for (shard, (session, status)) in shards {
@@ -146,7 +151,7 @@ pub(super) async fn summarise(context: &Context) -> RedisResult<()> {
     let script = Script::new(SUMMARISE);
     let mut call = script.prepare_invoke();
     for key in [SESSIONS, SESSIONS_HASH, STATUSES, STATUSES_HASH, SHARDS] {
-        call.key(key);
+        call.key(context.config.name(key));
     }
     call.arg(context.total);
     let mut redis = context.config.redis.connection().await?;
