@@ -10,13 +10,16 @@ use discord_sim::{ResumeUrl, SimConfig, WorldConfig};
 
 /// A simulated Discord for tests, demos and load: REST, gateway and a control API on one port.
 ///
-/// Point a bot at it with the URLs it prints and the token `sim-token`. It makes a world of guilds
+/// Point a bot at it with the URLs and the token that it prints (`sim-token` will do, too). It makes a world of guilds
 /// from a seed and moves it with a realistic mix of all of Discord's events at the given rate.
 ///
 /// Control it over HTTP: GET /sim/status, /sim/truth?prefix=, /sim/truth/{key},
 /// /sim/sent?shard=&after=&limit=, /sim/commands?shard=, /sim/connections, /sim/requests;
 /// POST /sim/load {"events": 1000, "rate": 100, "duration_ms": 5000, "mix": ["MESSAGE_CREATE"]}, DELETE
-/// /sim/load; POST /sim/inject {"shard": 0, "t": "NAME", "d": "text"} or {"raw": "text"}.
+/// /sim/load; POST /sim/act {"do": "command", "name": "ping", "options": {"n": 1}, "guild": "1", "channel": "2",
+/// "user": "3"} (do: "command", "autocomplete", "component" or "modal" with "custom_id", "message" or "edit" with
+/// "content", "delete", "react" or "unreact" with "emoji", "type", "join", "leave", "ban"; "message": "4"; what is not
+/// named is chosen); POST /sim/inject {"shard": 0, "t": "NAME", "d": "text"} or {"raw": "text"}.
 ///
 /// POST /sim/fault {"fault": …, "shard": 0} (no shard: all). At once: "drop", "black_hole", "reconnect",
 /// "reconnect_then_silence", {"invalid_session": {"resumable": true}}, "request_heartbeat", {"close": 4000}. Lasting:

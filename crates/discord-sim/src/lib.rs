@@ -1,8 +1,8 @@
 //! A simulated Discord: REST and gateway, with a seeded world, faults on demand, and the truth kept.
 //!
 //! For tests, demos and load on anything that talks to Discord as a bot. One port serves REST
-//! (`/gateway/bot`, `/users/@me`, create message …), the gateway (version 10, JSON,
-//! transport compression) and a control API under `/sim`. A [`World`](world::World) of
+//! (a bot's routes, answered from the world), the gateway (versions 6 to 10, JSON and ETF, every
+//! compression) and a control API under `/sim`. A [`World`](world::World) of
 //! guilds, drawn from a seed, is moved by a generator; the log has every event that was sent and
 //! what a perfect cache must hold after it.
 //!

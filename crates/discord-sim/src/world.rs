@@ -37,7 +37,7 @@ pub(crate) use commands::{snowflake_of, voice_server, with_guild};
 pub(crate) use documents::{Documents, Family};
 pub(crate) use guild::{Guild, View, status};
 pub(crate) use member::{Member, MemberObject, Presence, PresenceUser, Status, Voice};
-pub(crate) use message::{EPHEMERAL, LOADING, Message, Reaction, Written, preview, remember};
+pub(crate) use message::{EPHEMERAL, LOADING, Message, Reaction, Written, remember};
 pub(crate) use objects::{Emoji, Role, Scheduled, Sound, Stage, Sticker};
 pub(crate) use overlay::{Fields, Overlay};
 pub(crate) use planned::Planned;

@@ -43,6 +43,25 @@ impl Node {
         })
     }
 
+    /// Builds what a package has in another language; that needs a C++ compiler.
+    ///
+    /// # Errors
+    ///
+    /// If it can't be built: the message says why.
+    pub async fn build(&self, package: &str) -> Result<()> {
+        let folder = self.packages.parent().context("no folder")?;
+        let mut rebuild = Command::new("npm");
+        rebuild
+            .args(["rebuild", package, "--foreground-scripts"])
+            .current_dir(folder);
+        let built = run(&mut rebuild, INSTALL_LIMIT).await.context(ADVICE)?;
+        if !built.status.success() {
+            let error = String::from_utf8_lossy(&built.stderr);
+            bail!("can't build {package} (a C++ compiler is needed):\n{error}");
+        }
+        Ok(())
+    }
+
     /// A command that runs a script.
     #[must_use]
     pub fn command(&self, script: &Path) -> Command {

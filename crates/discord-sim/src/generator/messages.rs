@@ -6,9 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     snowflake::snowflake,
-    world::{
-        Dispatch, Id, MemberObject, Message, World, id, intents, preview, remember, with_guild,
-    },
+    world::{Dispatch, Id, MemberObject, Message, World, id, intents, remember, with_guild},
 };
 
 /// Once in how many times something happens in a DM rather than in a guild.
@@ -72,19 +70,9 @@ impl World {
             return self.edit_of_unknown(at);
         }
         let place = self.pick_message(at)?;
-        let (now, partial) = (self.clock_ms, self.once_in(10));
+        let now = self.clock_ms;
         let message = &mut self.guilds.get_mut(at)?.messages[place];
-        // The preview of a link comes by an update, which is whole but for old messages.
-        if style < 5 && partial {
-            let d = json!({
-                "id": id(message.id),
-                "guild_id": id(at),
-                "embeds": preview(message.id),
-                "channel_type": message.channel_kind,
-                "channel_id": id(message.channel),
-            });
-            return Some(self.tell(Some(at), "MESSAGE_UPDATE", intents::GUILD_MESSAGES, d));
-        }
+        // The preview of a link comes by an update. Discord sends every update whole.
         if style < 5 {
             message.previewed = true;
         } else {
@@ -113,11 +101,10 @@ impl World {
         Some(self.tell(Some(at), "MESSAGE_UPDATE", intents::GUILD_MESSAGES, d))
     }
 
-    /// An edit of a message from long ago, whole or as little as a pin changes.
+    /// An edit of a message from long ago.
     fn edit_of_unknown(&mut self, at: u64) -> Option<Dispatch> {
         let (channel, channel_kind) = self.pick_place(at)?;
         let old_ms = self.clock_ms - 90_000_000_000 + self.rng.random_range(0..1_000_000);
-        let whole = !self.once_in(10);
         let guild = self.guilds.get(at)?;
         let author = guild.members.pick(&mut self.rng)?;
         let member = guild.members.get(author)?;
@@ -130,13 +117,7 @@ impl World {
             edited_ms: Some(self.clock_ms),
             ..Message::default()
         };
-        if whole {
-            let d = message.json_in_guild(at, &self.users[member.user as usize], Some(member));
-            return Some(self.tell(Some(at), "MESSAGE_UPDATE", intents::GUILD_MESSAGES, d));
-        }
-        let d = json!({
-            "pinned": true, "id": id(message.id), "guild_id": id(at), "channel_id": id(channel),
-        });
+        let d = message.json_in_guild(at, &self.users[member.user as usize], Some(member));
         Some(self.tell(Some(at), "MESSAGE_UPDATE", intents::GUILD_MESSAGES, d))
     }
 

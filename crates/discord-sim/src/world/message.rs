@@ -276,7 +276,7 @@ impl Message {
 }
 
 /// A link's preview, as Discord adds it to some messages (often by an update of its own).
-pub(crate) fn preview(look: u64) -> Vec<Value> {
+fn preview(look: u64) -> Vec<Value> {
     vec![json!({
         "type": "rich",
         "title": words::name(look, " "),
