@@ -20,7 +20,7 @@ use url::Url;
 pub use answer::{Answer, reply_encoding};
 pub use deadline::deadline;
 pub(crate) use publish::METRICS;
-pub use publish::{DeadLetter, Message, PublishError, Publisher, told_if_slow};
+pub use publish::{DeadLetter, Message, PublishError, Publisher, acknowledge_up_to, told_if_slow};
 
 use crate::{
     backoff,

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use dispatch_proto::notice::{Gap, GapReason};
-use dispatch_service::backoff::Backoff;
-use lapin::{Channel, message::Delivery, options::BasicAckOptions};
+use dispatch_service::{amqp::acknowledge_up_to, backoff::Backoff};
+use lapin::{Channel, message::Delivery};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -78,8 +78,8 @@ impl PartitionOwner {
                 Action::Await => return Ok(true),
                 Action::GiveUp(reason) => return Err(reason.into()),
                 Action::Acknowledge(count) => {
-                    let last = &deliveries[count - 1].acker;
-                    last.ack(BasicAckOptions { multiple: true }).await?;
+                    let last = &deliveries[count - 1];
+                    acknowledge_up_to(&self.channel, last.delivery_tag)?;
                     continue;
                 }
                 Action::Publish(publications) => {

@@ -253,14 +253,7 @@ impl EventPublisher {
         let mut sending = Sending::new(messages.len());
         while !sending.next().is_empty() {
             let confirms = self.publisher.send_all(&messages[sending.next()]).await?;
-            let mut taken = Vec::with_capacity(confirms.len());
-            for confirm in confirms {
-                taken.push(match Publisher::confirmed(confirm).await {
-                    Ok(()) => true,
-                    Err(PublishError::Nacked) => false,
-                    Err(error) => return Err(error),
-                });
-            }
+            let taken = Publisher::all_confirmed(confirms).await?;
             sending.answered(&taken);
             let refused = taken.iter().filter(|taken| !**taken).count();
             if refused > 0 {

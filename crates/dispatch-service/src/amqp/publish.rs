@@ -1,7 +1,7 @@
 //! Publishing with confirms.
 
 use std::{
-    future::{Future, poll_fn},
+    future::Future,
     pin::pin,
     task::{Context, Poll, Waker},
     time::Duration,
@@ -14,7 +14,7 @@ use dispatch_proto::{
 use futures_util::future::maybe_done;
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection, PublisherConfirm,
-    options::{BasicPublishOptions, ConfirmSelectOptions},
+    options::{BasicAckOptions, BasicPublishOptions, ConfirmSelectOptions},
     types::{AMQPValue, FieldTable},
 };
 use thiserror::Error;
@@ -122,7 +122,8 @@ impl Publisher {
     /// Hands messages to the connection in order, to be written together; returns their confirms.
     ///
     /// A message is queued when its future is polled first, and the future ends when the message is on the socket. To await one after
-    /// the other would cost a switch to the connection's thread and a write for each.
+    /// the other would cost a switch to the connection's thread and a write for each; so the last is awaited first, and alone has a
+    /// waker: the others are done by then.
     ///
     /// # Errors
     ///
@@ -140,16 +141,14 @@ impl Publisher {
                 message.properties.clone(),
                 &message.body,
             )));
-            let mut first_poll = |context: &mut Context<'_>| {
-                let _ = send.as_mut().poll(context);
-                Poll::Ready(())
-            };
-            poll_fn(&mut first_poll).await;
+            let _ = send.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             sends.push(send);
+        }
+        for send in sends.iter_mut().rev() {
+            send.as_mut().await;
         }
         let mut confirms = Vec::with_capacity(messages.len());
         for mut send in sends {
-            send.as_mut().await;
             confirms.extend(send.as_mut().take_output().transpose()?);
         }
         Ok(confirms)
@@ -253,6 +252,39 @@ impl Publisher {
     /// If the broker does not confirm the message.
     pub async fn confirmed(confirm: PublisherConfirm) -> Result<(), PublishError> {
         confirmed(confirm).await
+    }
+
+    /// Waits for the confirms of messages that were sent together; for each, whether the broker has taken it. The last is awaited
+    /// first: it usually comes last, and the task is not woken for each.
+    ///
+    /// # Errors
+    ///
+    /// If the link fails.
+    pub async fn all_confirmed(confirms: Vec<PublisherConfirm>) -> Result<Vec<bool>, PublishError> {
+        let mut taken = Vec::with_capacity(confirms.len());
+        for confirm in confirms.into_iter().rev() {
+            taken.push(match confirmed(confirm).await {
+                Ok(()) => true,
+                Err(PublishError::Nacked) => false,
+                Err(error) => return Err(error),
+            });
+        }
+        taken.reverse();
+        Ok(taken)
+    }
+}
+
+/// Acknowledges a delivery and all before it on the channel. It is in the queue of the connection then, ahead of whatever the channel
+/// is closed with. Nothing waits until it is written: should it not be, the deliveries come again.
+///
+/// # Errors
+///
+/// If the channel is closed.
+pub fn acknowledge_up_to(channel: &Channel, delivery_tag: u64) -> lapin::Result<()> {
+    let ack = pin!(channel.basic_ack(delivery_tag, BasicAckOptions { multiple: true }));
+    match ack.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(written) => written,
+        Poll::Pending => Ok(()),
     }
 }
 
