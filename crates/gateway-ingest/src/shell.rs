@@ -56,11 +56,8 @@ use table::SessionTable;
 /// send.
 const CONNECTING: usize = 32;
 
-/// Locks that may be tried at once.
-const TRYING: usize = 8;
-
 /// Channels of the publishing connection beyond those of the partitions: declarations, replies, looks at the locks.
-const OTHER_CHANNELS: usize = 4 + TRYING;
+const OTHER_CHANNELS: usize = 12;
 
 /// Longest time for what is left to do after the shards have ended.
 const LAST_STEPS: Duration = Duration::from_millis(1500);

@@ -43,7 +43,8 @@ impl Task {
         }
         self.events.increment(1);
         let budget = &self.context.budget;
-        let bytes = u32::try_from(payload.len() + OVERHEAD).unwrap_or(u32::MAX);
+        // What it takes, not what is in it: a large payload has grown by doubling.
+        let bytes = u32::try_from(payload.capacity() + OVERHEAD).unwrap_or(u32::MAX);
         // An event larger than all there is takes all there is.
         let wanted = bytes.min(budget.size);
         let session = self.policy.session().map(|session| session.id.clone());
