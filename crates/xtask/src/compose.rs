@@ -78,7 +78,7 @@ async fn deployment(project: &mut Project<'_>) -> Result<()> {
 
     for service in KILLED {
         project.kill(service).await?;
-        project.up("Up again", &[]).await?;
+        project.recover().await?;
         passing(&collector).await?;
     }
     simulator.stop_load().await?;

@@ -3,12 +3,13 @@
 use std::fs;
 use std::path::Path;
 use std::process::Command as Program;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 use testbed::binaries::{directory, workspace};
 use testbed::port::free_port;
+use testbed::wait;
 
 use super::engine::Engine;
 use super::{RATE, SHARDS};
@@ -20,6 +21,8 @@ const BINARIES: [&str; 4] = [
     "command-router",
     "discord-sim",
 ];
+/// Longest time until all is healthy again after a kill.
+const RECOVERY: Duration = Duration::from_secs(120);
 /// Certificate authorities, where Debian and others have them.
 const AUTHORITIES: &str = "etc/ssl/certs/ca-certificates.crt";
 
@@ -75,6 +78,13 @@ impl<'e> Project<'e> {
         let scale = ["--scale", &writers];
         let scale = if services.is_empty() { &scale[..] } else { &[] };
         self.timed(what, &[&up, scale, services].concat()).await
+    }
+
+    /// `up` until all is well: what waits for something that was killed is unhealthy meanwhile, which ends a `--wait`.
+    pub(super) async fn recover(&self) -> Result<()> {
+        let again = async || self.up("Up again", &[]).await.is_ok();
+        wait::until("all of it to be healthy again", RECOVERY, again).await?;
+        Ok(())
     }
 
     pub(super) async fn scale(&mut self, writers: usize) -> Result<()> {
