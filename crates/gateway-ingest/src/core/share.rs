@@ -4,7 +4,7 @@
 //! ([`View`]): a wrong one costs a look at a lock, or a move, never a second owner.
 //!
 //! Processes with the same range of shards form a group and share the range; those without one share what no living process has in
-//! its range. Each computes the same quotas from what Redis says ([`quotas`]), takes what is free up to its own, and gives away what
+//! its range. Each computes the same quotas from what Redis says (`quota`), takes what is free up to its own, and gives away what
 //! is above it.
 
 mod quota;
