@@ -21,6 +21,8 @@ use tokio::time::{sleep, timeout};
 
 /// Longest wait for one thing. Far more than it takes, for machines under load.
 const LIMIT: Duration = Duration::from_secs(60);
+/// Time between two IDENTIFYs.
+const IDENTIFY_INTERVAL: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn discord_py_and_hikari() {
@@ -98,7 +100,7 @@ struct Bot {
 impl Bot {
     async fn start(command: &mut Command, folder: &Path, library: &'static str) -> Self {
         let sim = Sim::start(SimConfig {
-            identify_interval: Duration::from_millis(500),
+            identify_interval: IDENTIFY_INTERVAL,
             ..SimConfig::default()
         });
         let sim = sim.await.unwrap();
@@ -169,6 +171,7 @@ impl Bot {
     /// members; then what can happen to it happens.
     async fn work(&mut self) {
         let worked = self.step("worked").await;
+        let identified = Instant::now();
         assert_eq!(worked["members"], 50, "{}", self.library);
         self.act(json!({"do": "command", "name": "greet"}));
         self.step("answered").await;
@@ -183,6 +186,9 @@ impl Bot {
             let sim = self.sim.clone();
             self.until("resume", || sim.resumes() == resumes).await;
         }
+        // Oceanic identifies at once, however long ago it last did.
+        let free = || identified.elapsed() >= IDENTIFY_INTERVAL;
+        self.until("free bucket", free).await;
         let fault = Fault::InvalidSession { resumable: false };
         self.sim.fault(fault, Scope::All);
         let sim = self.sim.clone();
