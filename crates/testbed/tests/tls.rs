@@ -58,7 +58,7 @@ fn make_certificates(dir: &Path) {
     }
 }
 
-/// Both servers behind TLS: RabbitMQ asks for a client certificate and allows 10 channels. Returns the URLs.
+/// Both servers behind TLS: RabbitMQ asks for a client certificate and allows 15 channels. Returns the URLs.
 async fn encrypted(certificates: &Path) -> (Servers, String, String) {
     let mut servers = Servers::start(Persistence::None).await.unwrap();
     let (rabbitmq, redis) = (free_port().unwrap(), free_port().unwrap());
@@ -70,7 +70,7 @@ async fn encrypted(certificates: &Path) -> (Servers, String, String) {
             "listeners.ssl.1 = 127.0.0.1:{rabbitmq}\nssl_options.cacertfile = {ca}\n\
              ssl_options.certfile = {certificate}\nssl_options.keyfile = {key}\n\
              ssl_options.verify = verify_peer\nssl_options.fail_if_no_peer_cert = true\n\
-             channel_max = 10\n"
+             channel_max = 15\n"
         ))
         .await
         .unwrap();
@@ -122,7 +122,7 @@ async fn private_authorities_client_certificates_and_channel_limits() {
         Process::start(Service::GatewayIngest, name, servers.dir(), &env).unwrap()
     };
     // Not some of the shards and silence about the rest.
-    let reason = "rabbitmq allows 10 channels on a connection, and 16 are needed";
+    let reason = "rabbitmq allows 15 channels on a connection, and 16 are needed";
     let twelve = gateway("twelve", 12);
     wait::until(reason, READY, async || twelve.log_tail(40).contains(reason))
         .await
@@ -145,7 +145,7 @@ async fn private_authorities_client_certificates_and_channel_limits() {
         (
             "many",
             many,
-            "rabbitmq allows 10 channels on a connection, and 18 are needed",
+            "rabbitmq allows 15 channels on a connection, and 18 are needed",
         ),
     ] {
         let process = start(name, &env);

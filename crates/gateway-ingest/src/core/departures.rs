@@ -17,6 +17,21 @@ const JITTER: Duration = Duration::from_secs(1);
 /// The limiter counts in milliseconds and takes its time a little later than we do.
 const MARGIN: Duration = Duration::from_millis(20);
 
+/// What Discord takes on a connection in a minute: commands, heartbeats and the IDENTIFY or RESUME.
+const SENDS: u8 = 120;
+/// Commands that may leave in any case: with heartbeats so often that nothing is left for commands, none would.
+const AT_LEAST: u8 = 10;
+
+/// Commands that may leave on a connection in a minute, where heartbeats are due so often. The client's own limiter forgets the IDENTIFY or
+/// RESUME, and reserves ten heartbeats at most. One more is reserved, since Discord may ask for one.
+#[must_use]
+pub fn commands_a_minute(heartbeat: Duration) -> u8 {
+    let heartbeats = PERIOD.as_secs_f64() / heartbeat.as_secs_f64().max(0.001);
+    // Above 255 it is cut off there.
+    let others = (heartbeats.ceil() as u8).saturating_add(2);
+    SENDS.saturating_sub(others).max(AT_LEAST)
+}
+
 /// When commands left on a connection in the last minute.
 #[derive(Debug, Default)]
 pub struct Departures {
@@ -55,6 +70,19 @@ mod tests {
     use super::*;
 
     const SHORT: Duration = Duration::from_micros(50);
+
+    #[test]
+    fn commands_leave_room_for_heartbeats_and_the_resume() {
+        for (heartbeat, expected) in [
+            (Duration::from_millis(41_250), 116),
+            (Duration::from_secs(60), 117),
+            (Duration::from_secs(4), 103),
+            (Duration::from_millis(1), 10),
+            (Duration::ZERO, 10),
+        ] {
+            assert_eq!(commands_a_minute(heartbeat), expected, "{heartbeat:?}");
+        }
+    }
 
     #[test]
     fn fewer_permits_mean_that_it_left() {

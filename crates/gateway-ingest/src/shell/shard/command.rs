@@ -10,6 +10,7 @@ use crate::{
     core::{
         command::{Action, Packet, read},
         connection::Input,
+        departures::commands_a_minute,
         schedule::{Link, Step},
     },
     error::IngestError,
@@ -153,9 +154,11 @@ impl Task {
             let until = self.departures.full_until(permits, now.into_std())?;
             Some(Instant::from_std(until) - now)
         };
-        match full(limiter.max()) {
+        let heartbeat = self.beat.interval.unwrap_or(Duration::MAX);
+        let most = limiter.max().min(commands_a_minute(heartbeat));
+        match full(most) {
             Some(wait) => Room::After(wait),
-            None => full(limiter.max().saturating_sub(RESERVED)).map_or(Room::Now, Room::Scarce),
+            None => full(most.saturating_sub(RESERVED)).map_or(Room::Now, Room::Scarce),
         }
     }
 
