@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
+use crate::install::on_path;
 use crate::program::{INSTALL_LIMIT, run};
 
 /// What to do where it can't be had.
@@ -54,6 +55,12 @@ impl Node {
         rebuild
             .args(["rebuild", package, "--foreground-scripts"])
             .current_dir(folder);
+        // Node's headers, where they are installed beside it: else they are downloaded.
+        let node = on_path("node").and_then(|node| node.canonicalize().ok());
+        let prefix = node.as_deref().and_then(|node| node.ancestors().nth(2));
+        if let Some(prefix) = prefix.filter(|prefix| prefix.join("include/node/node.h").is_file()) {
+            rebuild.env("npm_config_nodedir", prefix);
+        }
         let built = run(&mut rebuild, INSTALL_LIMIT).await.context(ADVICE)?;
         if !built.status.success() {
             let error = String::from_utf8_lossy(&built.stderr);
