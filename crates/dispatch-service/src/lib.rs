@@ -12,6 +12,7 @@ pub mod discord;
 pub mod health;
 mod http;
 pub mod identity;
+pub mod lock;
 mod logging;
 pub mod metrics;
 mod probe;

@@ -8,13 +8,12 @@ use std::{
     time::Duration,
 };
 
-use dispatch_service::amqp::{PublishError, Publisher, close_channel};
-use futures_util::StreamExt;
-use lapin::{
-    BasicProperties, Connection, Consumer, ErrorKind,
-    options::{BasicConsumeOptions, QueueDeclareOptions},
-    types::{AMQPValue, FieldTable},
+use dispatch_service::{
+    amqp::{Publisher, close_channel},
+    lock,
 };
+use futures_util::StreamExt;
+use lapin::{Connection, Consumer, options::BasicConsumeOptions, types::FieldTable};
 use tokio::time::sleep;
 
 use crate::error::RouterError;
@@ -22,8 +21,6 @@ use crate::error::RouterError;
 /// How often a router that stands by looks whether the lock is free, and how much later that may be by chance.
 const LOOK: Duration = Duration::from_millis(300);
 const JITTER_MS: u64 = 100;
-/// AMQP's reply code for a queue that is exclusive to another connection.
-const RESOURCE_LOCKED: u16 = 405;
 
 /// The lock, held.
 #[derive(Debug)]
@@ -47,7 +44,7 @@ impl Lock {
             }
             standing_by();
             let publisher = Publisher::open(connection).await?;
-            while is_held(&publisher, name).await? {
+            while lock::is_held(&publisher, name).await? {
                 sleep(LOOK + jitter()).await;
             }
             close_channel(publisher.channel()).await;
@@ -57,21 +54,8 @@ impl Lock {
     /// `None` if another connection has it.
     async fn attempt(connection: &Connection, name: &str) -> Result<Option<Self>, RouterError> {
         let channel = connection.create_channel().await?;
-        let exclusive = QueueDeclareOptions {
-            exclusive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let mut arguments = FieldTable::default();
-        // Said, because a virtual host may have another default, and only classic queues are exclusive.
-        let classic = AMQPValue::LongString("classic".into());
-        arguments.insert("x-queue-type".into(), classic);
-        // The messages of those that look.
-        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-        let declared = channel.queue_declare(name.into(), exclusive, arguments);
-        match declared.await {
-            Ok(_) => {}
-            Err(error) if is_locked(&error) => return Ok(None),
-            Err(error) => return Err(error.into()),
+        if !lock::take(&channel, name).await? {
+            return Ok(None);
         }
         let options = BasicConsumeOptions {
             no_ack: true,
@@ -93,19 +77,6 @@ impl Lock {
         }
         RouterError::LockLost
     }
-}
-
-async fn is_held(publisher: &Publisher, name: &str) -> Result<bool, PublishError> {
-    let message = BasicProperties::default();
-    match publisher.publish("", name, true, message, b"").await {
-        Err(PublishError::Unroutable) => Ok(false),
-        Ok(()) | Err(PublishError::Nacked) => Ok(true),
-        Err(error) => Err(error),
-    }
-}
-
-fn is_locked(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == RESOURCE_LOCKED)
 }
 
 /// Routers that were started together don't look together.

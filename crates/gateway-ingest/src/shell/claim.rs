@@ -3,26 +3,21 @@
 //! **Invariant:** who holds the exclusive queue `gateway.owner.<total>.<shard>` owns the shard, and publishes its frames on the
 //! connection that holds it: when the broker drops the connection, the right and the ability end together.
 //!
-//! A lock that another connection holds costs RabbitMQ a channel error, and a line in its log, for each try. So where it may be held a
-//! message is sent to it first, which comes back if there is no such queue: on a connection of its own, because RabbitMQ holds up
-//! the connections that publish while it is short of memory or disk.
+//! Where a lock may be held, that is found out first ([`dispatch_service::lock`]): on a connection of its own, because RabbitMQ holds up the
+//! connections that publish while it is short of memory or disk.
 
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use dispatch_proto::rabbit::{owner_lock, owner_lock_without_total};
-use dispatch_service::amqp::{PublishError, Publisher, close_channel};
-use futures_util::future::join_all;
-use lapin::{
-    BasicProperties, Channel, Connection, ErrorKind,
-    options::{QueueDeclareOptions, QueueDeleteOptions},
-    types::{AMQPValue, FieldTable},
+use dispatch_service::{
+    amqp::{PublishError, Publisher, close_channel},
+    lock,
 };
+use futures_util::future::join_all;
+use lapin::{Channel, Connection, options::QueueDeleteOptions};
 use tokio::time::timeout;
 
 use super::context::Context;
-
-/// AMQP's reply code for a queue that is exclusive to another connection.
-const RESOURCE_LOCKED: u16 = 405;
 
 /// Longest time to ask RabbitMQ which locks are ours, or to give locks back.
 const ASK_LIMIT: Duration = Duration::from_secs(5);
@@ -47,11 +42,11 @@ pub(crate) async fn take(
     let result = async {
         let mut channel = connection.create_channel().await?;
         for shard in shards.iter().filter(|shard| !held.contains(shard)) {
-            match declare(context, &channel, *shard).await {
-                Ok(()) => taken.push(*shard),
+            if declare(context, &channel, *shard).await? {
+                taken.push(*shard);
+            } else {
                 // Somebody was faster; the refusal has closed the channel.
-                Err(error) if is_locked(&error) => channel = connection.create_channel().await?,
-                Err(error) => return Err(error),
+                channel = connection.create_channel().await?;
             }
         }
         close_channel(&channel).await;
@@ -70,12 +65,9 @@ pub(crate) async fn held(context: &Context, shards: &[u32]) -> Option<BTreeSet<u
         let connection = context.config.rabbit.connect(LOOKS).await?;
         let publisher = Publisher::open(&connection).await?;
         let looks = shards.iter().map(async |shard| {
-            for lock in names(context, *shard) {
-                let message = BasicProperties::default();
-                match publisher.publish("", &lock, true, message, b"").await {
-                    Err(PublishError::Unroutable) => {}
-                    Ok(()) | Err(PublishError::Nacked) => return Ok(Some(*shard)),
-                    Err(error) => return Err(error),
+            for name in names(context, *shard) {
+                if lock::is_held(&publisher, &name).await? {
+                    return Ok(Some(*shard));
                 }
             }
             Ok(None)
@@ -103,12 +95,10 @@ pub(crate) async fn ours(context: &Context, connection: &Connection, shards: &[u
         for shard in shards {
             // A refusal closes the channel, so each has one of its own.
             let channel = connection.create_channel().await?;
-            match declare(context, &channel, *shard).await {
-                Ok(()) => ours.push(*shard),
-                Err(error) if is_locked(&error) => continue,
-                Err(error) => return Err(error),
+            if declare(context, &channel, *shard).await? {
+                ours.push(*shard);
+                close_channel(&channel).await;
             }
-            close_channel(&channel).await;
         }
         lapin::Result::Ok(())
     };
@@ -148,25 +138,12 @@ fn names(context: &Context, shard: u32) -> [Cow<'static, str>; 2] {
     .map(|name| context.config.name(name))
 }
 
-async fn declare(context: &Context, channel: &Channel, shard: u32) -> lapin::Result<()> {
-    for lock in names(context, shard) {
-        let options = QueueDeclareOptions {
-            exclusive: true,
-            ..QueueDeclareOptions::default()
-        };
-        let mut arguments = FieldTable::default();
-        // Said, because a virtual host may have another default, and only classic queues are exclusive.
-        let classic = AMQPValue::LongString("classic".into());
-        arguments.insert("x-queue-type".into(), classic);
-        // The messages of those that look.
-        arguments.insert("x-max-length".into(), AMQPValue::LongInt(1));
-        channel
-            .queue_declare((&*lock).into(), options, arguments)
-            .await?;
+/// `false` if another connection holds one of them, and then the channel is closed.
+async fn declare(context: &Context, channel: &Channel, shard: u32) -> lapin::Result<bool> {
+    for name in names(context, shard) {
+        if !lock::take(channel, &name).await? {
+            return Ok(false);
+        }
     }
-    Ok(())
-}
-
-fn is_locked(error: &lapin::Error) -> bool {
-    matches!(error.kind(), ErrorKind::ProtocolError(error) if error.get_id() == RESOURCE_LOCKED)
+    Ok(true)
 }
