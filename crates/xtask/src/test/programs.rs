@@ -1,5 +1,6 @@
 //! The workspace's test programs: built together, run one by one.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
@@ -11,7 +12,7 @@ use tokio::process::Command;
 use super::tally::Tally;
 use crate::build::cargo;
 
-/// The package whose integration tests each start a whole stack.
+/// The package whose integration tests each start a whole stack. They are one program, linked once.
 const STACKS: &str = "testbed";
 
 /// What a program tests.
@@ -23,7 +24,7 @@ pub(super) enum Kind {
     Integration,
 }
 
-/// A test program.
+/// A test program, or of the one that starts whole stacks, a group of its tests.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Program {
     pub(super) kind: Kind,
@@ -31,6 +32,14 @@ pub(super) struct Program {
     /// The package's folder.
     package: PathBuf,
     target: String,
+    group: Option<Group>,
+}
+
+/// The tests of one module at the top.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Group {
+    name: String,
+    tests: Vec<String>,
 }
 
 /// Of a line of cargo's messages, what matters here.
@@ -69,7 +78,14 @@ pub(super) async fn build() -> Result<Vec<Program>> {
         bail!("the tests don't build ({})", output.status);
     }
     let messages = String::from_utf8_lossy(&output.stdout);
-    let mut programs: Vec<_> = messages.lines().filter_map(Program::built).collect();
+    let mut programs = Vec::new();
+    for program in messages.lines().filter_map(Program::built) {
+        if program.starts_stacks() {
+            programs.extend(program.groups().await?);
+        } else {
+            programs.push(program);
+        }
+    }
     if programs.is_empty() {
         bail!("cargo has built no tests");
     }
@@ -87,24 +103,53 @@ pub(super) async fn documentation() -> Result<Tally> {
 }
 
 impl Program {
-    /// `package (target)`.
+    /// `package (target)`, or `package (group)`.
     pub(super) fn name(&self) -> String {
-        format!("{} ({})", self.package_name(), self.target)
+        let tests = self
+            .group
+            .as_ref()
+            .map_or(&self.target, |group| &group.name);
+        format!("{} ({tests})", self.package_name())
     }
 
     /// Runs it as cargo would; returns what it counted and what it printed.
     pub(super) async fn run(&self) -> Result<(Tally, String)> {
+        let mut command = self.command();
+        if let Some(group) = &self.group {
+            command.args(["--test-threads=1", "--exact"]);
+            command.args(&group.tests);
+        }
+        let mut output = String::new();
+        let tally = Tally::of(&mut command, &mut |line| output.push_str(line)).await?;
+        Ok((tally, output))
+    }
+
+    fn command(&self) -> Command {
         let mut command = Command::new(&self.path);
         command
             .current_dir(&self.package)
             .env("CARGO_MANIFEST_DIR", &self.package)
             .env(BIN_DIR, directory());
-        if self.kind == Kind::Integration && self.package_name() == STACKS {
-            command.arg("--test-threads=1");
+        command
+    }
+
+    /// Whether its tests each start a whole stack.
+    fn starts_stacks(&self) -> bool {
+        self.kind == Kind::Integration && self.package_name() == STACKS
+    }
+
+    /// One for each group of its tests, so that they run side by side and the slow ones are seen.
+    async fn groups(&self) -> Result<Vec<Self>> {
+        let listed = self.command().args(["--list", "--format=terse"]).output();
+        let listed = listed.await.context("can't list the tests")?;
+        let mut programs: Vec<Self> = Vec::new();
+        for (name, tests) in grouped(&String::from_utf8_lossy(&listed.stdout)) {
+            programs.push(Self {
+                group: Some(Group { name, tests }),
+                ..self.clone()
+            });
         }
-        let mut output = String::new();
-        let tally = Tally::of(&mut command, &mut |line| output.push_str(line)).await?;
-        Ok((tally, output))
+        Ok(programs)
     }
 
     fn package_name(&self) -> String {
@@ -133,8 +178,25 @@ impl Program {
                 .and_then(Path::parent)?
                 .into(),
             target: target.name,
+            group: None,
         })
     }
+}
+
+/// The tests that libtest lists, by their module at the top.
+fn grouped(listed: &str) -> BTreeMap<String, Vec<String>> {
+    let mut groups = BTreeMap::<_, Vec<_>>::new();
+    for test in listed
+        .lines()
+        .filter_map(|line| line.strip_suffix(": test"))
+    {
+        let group = test.split("::").next().unwrap_or(test);
+        groups
+            .entry(group.to_owned())
+            .or_default()
+            .push(test.to_owned());
+    }
+    groups
 }
 
 #[cfg(test)]
@@ -146,11 +208,11 @@ mod tests {
         let message = |kind: &str, test: bool| {
             format!(
                 r#"{{"reason":"compiler-artifact","manifest_path":"/w/crates/testbed/Cargo.toml","target":{{"kind":["{kind}"],
-                "name":"pipeline"}},"profile":{{"test":{test}}},"executable":"/w/target/debug/deps/pipeline-1"}}"#
+                "name":"all"}},"profile":{{"test":{test}}},"executable":"/w/target/debug/deps/all-1"}}"#
             )
         };
         let program = Program::built(&message("test", true)).unwrap();
-        assert_eq!(program.name(), "testbed (pipeline)");
+        assert_eq!(program.name(), "testbed (all)");
         assert_eq!(program.kind, Kind::Integration);
         assert_eq!(
             Program::built(&message("lib", true)).unwrap().kind,
@@ -161,5 +223,14 @@ mod tests {
             Program::built(r#"{"reason":"build-finished","success":true}"#),
             None
         );
+    }
+
+    #[test]
+    fn tests_are_grouped_by_their_module_at_the_top() {
+        let listed = "cache::large::one: test\nrouter::two: test\ncache::three: test\n";
+        let groups = grouped(listed);
+        assert_eq!(groups["cache"], ["cache::large::one", "cache::three"]);
+        assert_eq!(groups["router"], ["router::two"]);
+        assert_eq!(groups.len(), 2);
     }
 }

@@ -1,0 +1,230 @@
+//! What is deployed around the services: the Kubernetes manifests and Prometheus's rules.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+};
+
+use serde_json::Value;
+use testbed::{
+    binaries::workspace,
+    program::{INSTALL_LIMIT, run},
+    python::Python,
+};
+use tokio::process::Command;
+
+/// What is applied by itself, below `deploy/kubernetes`.
+const FOLDERS: [&str; 6] = [
+    "settings",
+    "gateway-ingest",
+    "cache-writer",
+    "command-router",
+    "overlays/all",
+    "overlays/simulator",
+];
+const COMPONENTS: [&str; 3] = ["pod-monitor", "keda", "hpa"];
+const SERVICES: [&str; 3] = ["gateway-ingest", "cache-writer", "command-router"];
+
+fn kubernetes() -> PathBuf {
+    workspace().join("deploy/kubernetes")
+}
+
+/// Names in `.env.example`, which another test holds against the settings that exist.
+fn settings() -> BTreeSet<String> {
+    let example = fs::read_to_string(workspace().join(".env.example")).unwrap();
+    let name = |line: &str| Some(line.split_once('=')?.0.to_owned());
+    example.lines().filter_map(name).collect()
+}
+
+/// An overlay with the services and one component, as a user would write it.
+fn overlay_with(component: &str, scratch: &Path) -> String {
+    let folder = scratch.join(component);
+    fs::create_dir(&folder).unwrap();
+    let to = |path: &str| {
+        // Kustomize takes no absolute paths.
+        let up = "../".repeat(folder.components().count() - 1);
+        format!(
+            "{up}{}",
+            kubernetes()
+                .join(path)
+                .display()
+                .to_string()
+                .trim_start_matches('/')
+        )
+    };
+    let text = format!(
+        "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources:\n  - {}\ncomponents:\n  - {}\n",
+        to("overlays/all"),
+        to(&format!("components/{component}"))
+    );
+    fs::write(folder.join("kustomization.yaml"), text).unwrap();
+    folder.display().to_string()
+}
+
+/// Every folder with what it renders to; each object is valid for three minor versions of Kubernetes.
+async fn rendered() -> BTreeMap<String, Vec<Value>> {
+    let scratch = tempfile::tempdir().unwrap();
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/deployment");
+    let requirements = here.join("requirements.txt");
+    let python = Python::with_packages(scratch.path(), &requirements).await;
+    let python = python.unwrap_or_else(|error| panic!("{error:#}"));
+    let mut command = python.command(&here.join("manifests.py"));
+    let scratch = scratch.path().canonicalize().unwrap();
+    command.args(FOLDERS.map(|folder| kubernetes().join(folder)));
+    command.args(COMPONENTS.map(|component| overlay_with(component, &scratch)));
+    let output = run(&mut command, INSTALL_LIMIT).await.unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn named<'a>(objects: &'a [Value], kind: &str, name: &str) -> &'a Value {
+    let found = objects
+        .iter()
+        .find(|object| object["kind"] == kind && object["metadata"]["name"] == name);
+    found.unwrap_or_else(|| panic!("there is no {kind} {name}"))
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    let list = list.as_array().unwrap();
+    list.iter()
+        .map(|entry| entry["name"].as_str().unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn manifests_are_valid_and_agree_with_the_services() {
+    let rendered = rendered().await;
+    let settings = settings();
+    let of = |folder: &str| &rendered[&kubernetes().join(folder).display().to_string()];
+
+    let config = named(of("settings"), "ConfigMap", "dispatch-settings");
+    for (name, value) in config["data"].as_object().unwrap() {
+        assert!(settings.contains(name), "{name} is no setting");
+        assert!(value.is_string(), "{name}");
+    }
+    for service in SERVICES {
+        let objects = of(service);
+        let deployment = named(objects, "Deployment", service);
+        let pod = &deployment["spec"]["template"]["spec"];
+        let container = &pod["containers"][0];
+        for name in names(&container["env"]) {
+            assert!(settings.contains(name), "{service}: {name} is no setting");
+        }
+        let env = container["env"].as_array().unwrap();
+        let port = env
+            .iter()
+            .find(|entry| entry["name"] == "PROMETHEUS_PORT")
+            .unwrap();
+        let listens = container["ports"][0]["containerPort"].as_u64().unwrap();
+        assert_eq!(port["value"], listens.to_string(), "{service}");
+        for (probe, path) in [
+            ("startupProbe", "/livez"),
+            ("livenessProbe", "/livez"),
+            ("readinessProbe", "/readyz"),
+        ] {
+            assert_eq!(container[probe]["httpGet"]["path"], path, "{service}");
+            assert_eq!(
+                container[probe]["httpGet"]["port"],
+                container["ports"][0]["name"]
+            );
+        }
+        // Longer than the drain of at most 10 s.
+        assert!(
+            pod["terminationGracePeriodSeconds"].as_u64().unwrap() > 10,
+            "{service}"
+        );
+        restricted(service, pod);
+        let labels = &deployment["spec"]["template"]["metadata"]["labels"];
+        for (kind, selector) in [
+            ("PodDisruptionBudget", "/spec/selector/matchLabels"),
+            ("NetworkPolicy", "/spec/podSelector/matchLabels"),
+            ("Deployment", "/spec/selector/matchLabels"),
+        ] {
+            let chosen = named(objects, kind, service).pointer(selector).unwrap();
+            for (label, value) in chosen.as_object().unwrap() {
+                assert_eq!(&labels[label], value, "{kind} {service} selects other pods");
+            }
+        }
+    }
+    let simulated = of("overlays/simulator");
+    restricted(
+        "discord-sim",
+        &named(simulated, "Deployment", "discord-sim")["spec"]["template"]["spec"],
+    );
+    let config = named(simulated, "ConfigMap", "dispatch-settings");
+    assert_eq!(config["data"]["DISCORD_API_URL"], "http://discord-sim:7080");
+    for scaled in ["keda", "hpa"] {
+        let (_, objects) = rendered
+            .iter()
+            .find(|(folder, _)| folder.ends_with(scaled))
+            .unwrap();
+        let writer = named(objects, "Deployment", "cache-writer");
+        assert!(
+            writer["spec"].get("replicas").is_none(),
+            "{scaled}: two would set the replicas"
+        );
+    }
+}
+
+/// Holds a pod against the Pod Security Standard `restricted`.
+fn restricted(service: &str, pod: &Value) {
+    assert_eq!(pod["securityContext"]["runAsNonRoot"], true, "{service}");
+    assert_eq!(
+        pod["securityContext"]["seccompProfile"]["type"], "RuntimeDefault",
+        "{service}"
+    );
+    for container in pod["containers"].as_array().unwrap() {
+        let context = &container["securityContext"];
+        assert_eq!(context["allowPrivilegeEscalation"], false, "{service}");
+        assert_eq!(context["readOnlyRootFilesystem"], true, "{service}");
+        assert_eq!(context["capabilities"]["drop"][0], "ALL", "{service}");
+        assert!(
+            container["resources"]["limits"]["memory"].is_string(),
+            "{service}"
+        );
+    }
+}
+
+/// The rules are right, and each alert fires where it should.
+#[tokio::test]
+async fn alerts_pass_their_own_tests() {
+    let folder = workspace().join("deploy/observability");
+    for args in [
+        ["check", "config", "prometheus.yml"],
+        ["test", "rules", "alerts_test.yml"],
+    ] {
+        let mut promtool = Command::new("promtool");
+        promtool.args(args).current_dir(&folder);
+        let output = run(&mut promtool, INSTALL_LIMIT).await;
+        let output = output.expect("promtool (of Debian's package prometheus)");
+        let printed = [output.stdout, output.stderr].concat();
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&printed)
+        );
+    }
+}
+
+/// Every alert has a test that has it fire, and says what to do.
+#[test]
+fn every_alert_is_tested_and_explained() {
+    let folder = workspace().join("deploy/observability");
+    let rules = fs::read_to_string(folder.join("alerts.yml")).unwrap();
+    let tests = fs::read_to_string(folder.join("alerts_test.yml")).unwrap();
+    let alerts: Vec<_> = rules.split("- alert: ").skip(1).collect();
+    assert!(!alerts.is_empty());
+    for alert in alerts {
+        let name = alert.lines().next().unwrap();
+        let fires = format!("labels: 'ALERTS{{alertname=\"{name}\"");
+        assert!(tests.contains(&fires), "no test has {name} fire");
+        for part in ["severity:", "summary:", "action:"] {
+            assert!(alert.contains(part), "{name} has no {part}");
+        }
+    }
+}

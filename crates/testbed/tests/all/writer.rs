@@ -1,0 +1,6 @@
+//! The cache-writer where RabbitMQ refuses, where Redis is not the one it was, and where versions meet.
+
+mod planted;
+mod redis_link;
+mod refusals;
+mod versions;
