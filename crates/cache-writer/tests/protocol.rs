@@ -1,5 +1,6 @@
 //! The owner's protocol against a model of Redis, of RabbitMQ and of Discord's order, under random schedules: crashes, lost
-//! channels, answers that never come, transactions that arrive late, older data, refused writes, redelivery, two processes.
+//! channels, answers that never come, transactions that arrive late, older data, refused writes, redelivery, two processes, two totals of shards, or two
+//! versions of the writer.
 //! What P1 to P4 promise must hold after each.
 
 #![allow(clippy::unwrap_used)]
@@ -19,7 +20,7 @@ use proptest::prelude::*;
 use world::{Faults, World};
 
 fn faults() -> impl Strategy<Value = Faults> {
-    proptest::array::uniform7(proptest::bool::weighted(0.4)).prop_map(|on| {
+    proptest::array::uniform8(proptest::bool::weighted(0.4)).prop_map(|on| {
         let [
             crashes,
             cuts,
@@ -28,6 +29,7 @@ fn faults() -> impl Strategy<Value = Faults> {
             rollbacks,
             refusals,
             handovers,
+            update,
         ] = on;
         Faults {
             crashes,
@@ -37,6 +39,7 @@ fn faults() -> impl Strategy<Value = Faults> {
             rollbacks,
             refusals,
             handovers,
+            update,
         }
     })
 }

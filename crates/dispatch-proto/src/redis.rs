@@ -60,8 +60,11 @@ pub struct PartitionKeys {
     /// A random token for each connection of the partition's owner: the fence against owners that have lost it, and against what
     /// an owner sent on a connection that it has given up.
     pub epoch: String,
-    /// Hash: shard number → JSON array of `[session, last applied sequence]`, the newest session first.
+    /// Hash: [`shard_field`] → JSON array of `[session, last applied sequence]`, the newest session first.
     pub applied: String,
+    /// Hash: shard number → the same for all totals together. The version before reads and writes this one alone, and could not read
+    /// another kind of field in it.
+    pub applied_by_number: String,
     /// JSON text: the `old` values and gaps of the last batch's events, which are applied and perhaps not yet published. It names
     /// its version; a process that doesn't know it leaves the partition to one that does.
     pub journal: String,
@@ -74,7 +77,8 @@ impl PartitionKeys {
         let key = |name: &str| format!("dispatch:partition:{partition}:{name}");
         Self {
             epoch: key("epoch"),
-            applied: key("applied"),
+            applied: key("applied_by_shard"),
+            applied_by_number: key("applied"),
             journal: key("journal"),
         }
     }
@@ -86,6 +90,7 @@ impl PartitionKeys {
         Self {
             epoch: key(self.epoch),
             applied: key(self.applied),
+            applied_by_number: key(self.applied_by_number),
             journal: key(self.journal),
         }
     }

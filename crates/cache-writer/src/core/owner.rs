@@ -312,10 +312,10 @@ impl Owner {
             if self.done[at] {
                 continue;
             }
-            let (shard, session, sequence) = (event.shard, &*event.session, event.sequence);
-            match ahead.judge(shard, session, sequence) {
+            let (session, sequence) = (&*event.session, event.sequence);
+            match ahead.judge(event.of(), session, sequence) {
                 Verdict::New(gap) => {
-                    ahead.advance(shard, session, sequence);
+                    ahead.advance(event.of(), session, sequence);
                     self.new.push_back(New { event: at, gap });
                 }
                 Verdict::Applied => match self.journal.take(session, sequence) {
@@ -351,8 +351,8 @@ impl Owner {
         for (New { event, gap }, old) in events.into_iter().zip(old) {
             let id = &self.events[event];
             journal.push(&id.session, id.sequence, old.as_deref(), gap.as_ref());
-            applied.advance(id.shard, &id.session, id.sequence);
-            shards.push(id.shard);
+            applied.advance(id.of(), &id.session, id.sequence);
+            shards.push(id.of());
             publications.push(Publication { event, old, gap });
         }
         if self.rewrite {
@@ -360,14 +360,11 @@ impl Owner {
         }
         shards.sort_unstable();
         shards.dedup();
-        let texts = shards
-            .into_iter()
-            .map(|shard| (shard, applied.encode(shard)));
         self.batches += 1;
         let id = format!("{}/{}", self.nonce, self.batches);
         Batch {
             commit: Commit {
-                applied: texts.collect(),
+                applied: applied.encode(shards),
                 journal: journal.finish(&id),
             },
             id,
@@ -392,6 +389,7 @@ impl Owner {
         }
         if !lost.is_empty() {
             self.rewrite = true;
+            let lost = lost.into_iter().collect();
             self.findings.push(Finding::RolledBack(lost));
         }
     }
@@ -410,12 +408,7 @@ impl Owner {
 }
 
 fn decode(loaded: &Loaded) -> Result<(Applied, Journal), String> {
-    let mut applied = Applied::default();
-    for (shard, text) in &loaded.applied {
-        applied.decode(*shard, text).map_err(|error| {
-            format!("what redis holds of applied events of shard {shard} is unreadable: {error}")
-        })?;
-    }
+    let applied = Applied::decode(&loaded.applied).map_err(|error| error.to_string())?;
     let journal = loaded.journal.as_deref().map(Journal::decode).transpose();
     let journal = journal.map_err(|error: JournalError| error.to_string())?;
     Ok((applied, journal.unwrap_or_default()))

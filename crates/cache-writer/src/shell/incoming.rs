@@ -19,7 +19,6 @@ use crate::{
 /// An event of a frame.
 pub(super) struct Incoming<'a> {
     pub(super) id: EventId,
-    total: u32,
     received_us: u64,
     payload: &'a [u8],
     dispatch: Result<Dispatch<'a>, String>,
@@ -68,6 +67,7 @@ impl<'a> Contents<'a> {
             let session: Arc<str> = section.session.into();
             for event in section.events {
                 let id = EventId {
+                    total: section.total,
                     shard: section.shard,
                     session: session.clone(),
                     sequence: event.sequence,
@@ -75,7 +75,6 @@ impl<'a> Contents<'a> {
                 ids.push(id.clone());
                 self.events.push(Incoming {
                     id,
-                    total: section.total,
                     received_us: event.received_us,
                     payload: event.payload,
                     dispatch: event.dispatch().map_err(|error| error.to_string()),
@@ -96,6 +95,7 @@ impl Incoming<'_> {
     /// The event as the core sees it. One that can't be published keeps its place with a name that no rule knows.
     pub(super) fn view(&self) -> Event<'_> {
         let EventId {
+            total,
             shard,
             session,
             sequence,
@@ -103,7 +103,7 @@ impl Incoming<'_> {
         Event::new(
             session,
             *sequence,
-            (*shard, self.total),
+            (*shard, *total),
             self.name(),
             self.data(),
         )

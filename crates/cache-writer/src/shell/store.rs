@@ -16,6 +16,7 @@ use self::commands::Databases;
 use crate::{
     config::Config,
     core::{
+        applied::Stored,
         entity::{Entity, Index},
         layout::{self, Location, index},
         owner::{Claim, Commit, Loaded},
@@ -71,11 +72,14 @@ impl Store {
             .arg(&self.keys.epoch)
             .arg(&claim.token)
             .ignore();
-        pipe.cmd("HGETALL").arg(&self.keys.applied);
+        for applied in [&self.keys.applied, &self.keys.applied_by_number] {
+            pipe.cmd("HGETALL").arg(applied);
+        }
         pipe.cmd("GET").arg(&self.keys.journal);
         let loaded: Option<_> = self.query(&pipe).await?;
-        let (applied, journal) = loaded.ok_or(StoreError::Lost)?;
+        let (shards, numbers, journal) = loaded.ok_or(StoreError::Lost)?;
         self.token = claim.token;
+        let applied = Stored { shards, numbers };
         Ok(Loaded { applied, journal })
     }
 
@@ -123,12 +127,13 @@ impl Store {
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
         let mut bookkeeping = pipe();
-        for (shard, text) in &commit.applied {
-            bookkeeping
-                .cmd("HSET")
-                .arg(&self.keys.applied)
-                .arg(shard)
-                .arg(text);
+        for (field, text) in &commit.applied.shards {
+            let set = bookkeeping.cmd("HSET").arg(&self.keys.applied);
+            set.arg(field).arg(text);
+        }
+        for (number, text) in &commit.applied.numbers {
+            let set = bookkeeping.cmd("HSET").arg(&self.keys.applied_by_number);
+            set.arg(number).arg(text);
         }
         bookkeeping
             .cmd("SET")

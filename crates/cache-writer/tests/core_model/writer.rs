@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use cache_writer::core::{
+    applied::Stored,
     entity::{Entity, Index},
     event::Event,
     layout::{self, dispatch, index},
@@ -62,7 +63,7 @@ pub(crate) struct Writer {
     pub(crate) settings: Settings,
     pub(crate) store: Store,
     owner: Owner,
-    applied: BTreeMap<u32, String>,
+    applied: Stored,
     journal: Option<String>,
 }
 
@@ -78,7 +79,7 @@ impl Writer {
             settings,
             store: Store::default(),
             owner: Owner::new("model".to_owned(), None),
-            applied: BTreeMap::new(),
+            applied: Stored::default(),
             journal: None,
         }
     }
@@ -86,6 +87,7 @@ impl Writer {
     /// Has the owner work off a delivery in batches of at most `batch`; what it publishes, in order.
     pub(crate) fn deliver(&mut self, dispatches: &[Dispatch], batch: usize) -> Vec<(u64, Outcome)> {
         let ids = dispatches.iter().map(|dispatch| EventId {
+            total: dispatch.total,
             shard: dispatch.shard,
             session: dispatch.session.as_str().into(),
             sequence: dispatch.seq,
@@ -96,7 +98,7 @@ impl Writer {
         loop {
             match self.owner.next_action() {
                 Action::Claim(_) => self.owner.claimed(&Loaded {
-                    applied: self.applied.clone().into_iter().collect(),
+                    applied: self.applied.clone(),
                     journal: self.journal.clone(),
                 }),
                 Action::Purge(candidates) => {

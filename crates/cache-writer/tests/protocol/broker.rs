@@ -19,7 +19,7 @@ pub(crate) struct Broker {
 pub(crate) struct Published {
     pub(crate) id: EventId,
     pub(crate) old: Option<String>,
-    pub(crate) gap: bool,
+    pub(crate) gap: Option<(String, u64)>,
 }
 
 impl Broker {

@@ -15,6 +15,8 @@ use super::stream::{Change, Event, Frame, value};
 #[derive(Debug)]
 pub(crate) struct Process {
     number: usize,
+    /// Whether it is of the version before, which keeps what is applied by the shard's number alone.
+    older: bool,
     /// Owners that this process has had.
     owners: u64,
     /// What was published when it owned the partition last; gone with a crash.
@@ -25,6 +27,7 @@ pub(crate) struct Process {
 #[derive(Debug)]
 pub(crate) struct Serving {
     pub(crate) channel: u64,
+    older: bool,
     owner: Option<Owner>,
     /// The token of the present connection to Redis.
     token: String,
@@ -61,9 +64,10 @@ pub(crate) enum Luck {
 }
 
 impl Process {
-    pub(crate) fn new(number: usize) -> Self {
+    pub(crate) fn new(number: usize, older: bool) -> Self {
         Self {
             number,
+            older,
             owners: 0,
             known: None,
             serving: None,
@@ -108,7 +112,7 @@ impl Process {
         mut pick: impl FnMut(usize) -> usize,
     ) -> bool {
         let Some(serving) = &mut self.serving else {
-            self.serving = Some(Serving::new(broker.consume()));
+            self.serving = Some(Serving::new(broker.consume(), self.older));
             return true;
         };
         let stays = serving.step(broker, redis, luck, &mut pick, || {
@@ -132,9 +136,10 @@ impl Process {
 }
 
 impl Serving {
-    fn new(channel: u64) -> Self {
+    fn new(channel: u64, older: bool) -> Self {
         Self {
             channel,
+            older,
             owner: None,
             token: String::new(),
             events: Vec::new(),
@@ -274,7 +279,11 @@ impl Serving {
             }
             Action::Read => check(owner, redis),
             Action::Commit(commit) => {
-                let effect = Effect::Commit(self.writes.clone(), commit.clone());
+                let mut commit = commit.clone();
+                if self.older {
+                    commit.applied.shards.clear();
+                }
+                let effect = Effect::Commit(self.writes.clone(), commit);
                 let mut transaction = self.watching.take().unwrap();
                 transaction.effect = effect;
                 return Doing::Execute(transaction, action);
@@ -327,8 +336,11 @@ impl Serving {
             // Not ours, or touched and ours again.
             (Some(Answer::Nil), Action::Claim(_)) => owner.timed_out(),
             (Some(Answer::Nil), _) => check(owner, redis),
-            (Some(Answer::Done(loaded)), Action::Claim(claim)) => {
+            (Some(Answer::Done(mut loaded)), Action::Claim(claim)) => {
                 self.token = claim.token;
+                if self.older {
+                    loaded.applied.shards.clear();
+                }
                 owner.claimed(&loaded);
             }
             (Some(Answer::Done(_)), Action::Purge(_)) => owner.purged(self.batch.len()),
@@ -353,7 +365,7 @@ impl Serving {
         let message = Published {
             id: self.events[next.event].id.clone(),
             old: next.old.clone(),
-            gap: next.gap.is_some(),
+            gap: (next.gap.as_ref()).map(|gap| (gap.last_session.clone(), gap.last_sequence)),
         };
         if !broker.publish(self.channel, message) {
             owner.unpublished();

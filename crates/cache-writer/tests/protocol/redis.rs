@@ -2,12 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use cache_writer::core::owner::{Commit, Loaded};
+use cache_writer::core::{
+    applied::Stored,
+    owner::{Commit, Loaded},
+};
 
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Data {
     pub(crate) epoch: Option<String>,
-    pub(crate) applied: BTreeMap<u32, String>,
+    pub(crate) applied: Stored,
     pub(crate) journal: Option<String>,
     pub(crate) entities: BTreeMap<u8, String>,
 }
@@ -90,7 +93,7 @@ impl Redis {
             Effect::Retire => data.journal = None,
         }
         Answer::Done(Loaded {
-            applied: data.applied.clone().into_iter().collect(),
+            applied: data.applied.clone(),
             journal: data.journal.clone(),
         })
     }

@@ -39,12 +39,15 @@ pub(crate) type Frame = Arc<Vec<Event>>;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Expected {
     pub(crate) old: Option<String>,
-    pub(crate) gap: bool,
+    /// Session and sequence of the last event before the gap.
+    pub(crate) gap: Option<(String, u64)>,
 }
 
 /// The shards' sessions, and the state that one application of each event gives.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Stream {
+    /// Total and number of each shard.
+    pub(crate) shards: [(u32, u32); 2],
     /// For each shard, the events of the present session.
     sessions: [Vec<Event>; 2],
     started: [u32; 2],
@@ -54,6 +57,17 @@ pub(crate) struct Stream {
 }
 
 impl Stream {
+    pub(crate) fn new(shards: [(u32, u32); 2]) -> Self {
+        Self {
+            shards,
+            sessions: [vec![], vec![]],
+            started: [0, 0],
+            sent: Vec::new(),
+            expected: HashMap::new(),
+            entities: BTreeMap::new(),
+        }
+    }
+
     /// The next frame of a shard: up to three new events, behind some that ingest had sent before but not seen confirmed.
     pub(crate) fn frame(&mut self, mut pick: impl FnMut(usize) -> usize) -> Frame {
         let shard = pick(2);
@@ -76,8 +90,10 @@ impl Stream {
 
     fn happen(&mut self, shard: usize, change: Change) {
         let sequence = self.sessions[shard].len() as u64 + 1;
+        let (total, number) = self.shards[shard];
         let id = EventId {
-            shard: shard as u32,
+            total,
+            shard: number,
             session: format!("s{shard}.{}", self.started[shard]).into(),
             sequence,
         };
@@ -88,7 +104,15 @@ impl Stream {
                 None
             }
         };
-        let gap = sequence == 1 && self.sent.iter().any(|sent| sent.shard == id.shard);
+        let before = || {
+            let mut sent = self.sent.iter().rev();
+            let of = |total| move |sent: &&EventId| (sent.total, sent.shard) == (total, number);
+            // Of another total, if the shard had no session.
+            let before = sent.clone().find(of(total));
+            before.or_else(|| sent.find(|sent| sent.shard == number))
+        };
+        let before = before().filter(|_| sequence == 1);
+        let gap = before.map(|id| (id.session.to_string(), id.sequence));
         self.expected
             .insert((id.session.clone(), sequence), Expected { old, gap });
         self.sent.push(id.clone());

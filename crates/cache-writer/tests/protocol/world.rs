@@ -3,6 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use cache_writer::core::owner::EventId;
+
 use super::broker::Broker;
 use super::process::{Luck, Process, listed};
 use super::redis::{Data, Redis};
@@ -28,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) refusals: bool,
     /// Processes hand the partition over.
     pub(crate) handovers: bool,
+    /// One process is of the version before, and there is one total of shards; else there are two.
+    pub(crate) update: bool,
 }
 
 #[derive(Debug)]
@@ -50,8 +54,12 @@ impl World {
             redis: Redis::default(),
             copy: Data::default(),
             broker: Broker::default(),
-            stream: Stream::default(),
-            processes: [Process::new(0), Process::new(1)],
+            stream: Stream::new(if faults.update {
+                [(2, 0), (2, 1)]
+            } else {
+                [(1, 0), (2, 0)]
+            }),
+            processes: [Process::new(0, false), Process::new(1, faults.update)],
             rolled_back: false,
             repeats: HashMap::new(),
         }
@@ -145,13 +153,14 @@ impl World {
                 assert_eq!(message.gap, expected.gap, "gap before {id:?}");
             }
         }
-        for shard in 0..2 {
-            let sent = self.stream.sent.iter().filter(|id| id.shard == shard);
-            let came = first.iter().copied().filter(|id| id.shard == shard);
+        for shard in self.stream.shards {
+            let is_its = |id: &&EventId| (id.total, id.shard) == shard;
+            let sent = self.stream.sent.iter().filter(is_its);
+            let came = first.iter().copied().filter(is_its);
             let (sent, came): (Vec<_>, Vec<_>) = (sent.collect(), came.collect());
             let missing = sent.iter().find(|id| !came.contains(id));
             assert_eq!(missing, None, "P1: lost");
-            assert_eq!(came, sent, "P2: order of shard {shard}");
+            assert_eq!(came, sent, "P2: order of shard {shard:?}");
         }
         if self.rolled_back {
             return;

@@ -5,15 +5,26 @@ use std::sync::Arc;
 use dispatch_proto::notice::Gap;
 use thiserror::Error;
 
+use crate::core::applied::{Shard, Stored};
+
 /// What identifies an event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventId {
+    /// How many shards there are.
+    pub total: u32,
     /// The shard.
     pub shard: u32,
     /// The session.
     pub session: Arc<str>,
     /// Its sequence in the session.
     pub sequence: u64,
+}
+
+impl EventId {
+    /// The shard, as what is applied is kept by.
+    pub(super) const fn of(&self) -> Shard {
+        (self.total, self.shard)
+    }
 }
 
 /// What to do next. Events are named by their place among those of [`super::Owner::delivered`].
@@ -49,8 +60,8 @@ pub struct Claim {
 /// The bookkeeping of a batch, to be written in the transaction that applies it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Commit {
-    /// For each shard what is applied with this batch.
-    pub applied: Vec<(u32, String)>,
+    /// What is applied with this batch, of the shards that have a part in it.
+    pub applied: Stored,
     /// What replaces the journal.
     pub journal: String,
 }
@@ -69,8 +80,8 @@ pub struct Publication {
 /// What a claim finds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Loaded {
-    /// For each shard what is applied.
-    pub applied: Vec<(u32, String)>,
+    /// What is applied.
+    pub applied: Stored,
     /// The journal.
     pub journal: Option<String>,
 }

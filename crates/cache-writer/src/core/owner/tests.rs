@@ -1,8 +1,9 @@
 use super::*;
-use crate::core::journal::JournalWriter;
+use crate::core::{applied::Stored, journal::JournalWriter};
 
 fn event(sequence: u64) -> EventId {
     EventId {
+        total: 1,
         shard: 0,
         session: "s".into(),
         sequence,
@@ -13,6 +14,14 @@ fn owner() -> Owner {
     Owner::new("nonce".into(), None)
 }
 
+/// What is stored of shard 0 of one.
+fn applied(text: &str) -> Stored {
+    Stored {
+        shards: [("1:0".to_owned(), text.to_owned())].into(),
+        numbers: [(0, text.to_owned())].into(),
+    }
+}
+
 /// What a predecessor leaves that has applied up to `last`, of which these are in the journal.
 fn left(last: u64, journaled: &[u64]) -> Loaded {
     let mut journal = JournalWriter::default();
@@ -20,7 +29,7 @@ fn left(last: u64, journaled: &[u64]) -> Loaded {
         journal.push("s", *sequence, Some("{}"), None);
     }
     Loaded {
-        applied: vec![(0, format!(r#"[["s",{last}]]"#))],
+        applied: applied(&format!(r#"[["s",{last}]]"#)),
         journal: Some(journal.finish("other/1")),
     }
 }
@@ -51,7 +60,7 @@ fn a_batch_is_acknowledged_last() {
     let Action::Commit(commit) = owner.next_action() else {
         panic!("not a commit")
     };
-    assert_eq!(commit.applied, [(0, r#"[["s",2]]"#.into())]);
+    assert_eq!(commit.applied, applied(r#"[["s",2]]"#));
     owner.committed();
     assert_eq!(published(owner.next_action()), [0, 1]);
     assert!(owner.confirmed().is_none());
@@ -167,7 +176,7 @@ fn what_redis_holds_of_a_newer_version_is_not_touched() {
             ..Loaded::default()
         },
         Loaded {
-            applied: vec![(0, "v9".into())],
+            applied: applied("v9"),
             journal: None,
         },
     ];

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use dispatch_proto::frame::FrameBuilder;
-use dispatch_proto::redis::PartitionKeys;
+use dispatch_proto::redis::{PartitionKeys, shard_field};
 use lapin::options::{BasicGetOptions, BasicPublishOptions};
 use lapin::{BasicProperties, Channel, Connection};
 use redis::aio::MultiplexedConnection;
@@ -131,11 +131,12 @@ impl Planted {
         }
     }
 
-    /// Puts what is applied and the journal as a predecessor would have left it: applied up to `last`, with this journal.
+    /// Puts what is applied and the journal as a predecessor of the version before would have left it: applied up to `last`, with
+    /// this journal.
     pub(crate) async fn leave(&mut self, last: u64, journal: &str) {
         let applied = format!(r#"[["s",{last}]]"#);
         redis::pipe()
-            .hset(&self.keys.applied, 0, applied)
+            .hset(&self.keys.applied_by_number, 0, applied)
             .set(&self.keys.journal, journal)
             .exec_async(&mut self.redis)
             .await
@@ -150,14 +151,14 @@ impl Planted {
             .unwrap()
     }
 
-    /// What is applied of shard 0.
+    /// What is applied of shard 0, which the version before finds as well.
     pub(crate) async fn applied(&mut self) -> Option<String> {
-        redis::cmd("HGET")
-            .arg(&self.keys.applied)
-            .arg(0)
-            .query_async(&mut self.redis)
-            .await
-            .unwrap()
+        let mut pipe = redis::pipe();
+        pipe.hget(&self.keys.applied, shard_field(1, 0));
+        pipe.hget(&self.keys.applied_by_number, 0);
+        let (applied, by_number) = pipe.query_async(&mut self.redis).await.unwrap();
+        assert_eq!(applied, by_number);
+        applied
     }
 
     /// Transactions that have come to their end at Redis, refused or not.
