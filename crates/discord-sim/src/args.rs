@@ -2,11 +2,15 @@
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
 use clap::{Parser, Subcommand};
 use discord_sim::{ResumeUrl, SimConfig, WorldConfig};
+
+/// Where it listens unless it is told.
+const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7080);
 
 /// A simulated Discord for tests, demos and load: REST, gateway and a control API on one port.
 ///
@@ -41,9 +45,9 @@ pub(crate) struct Args {
     pub(crate) command: Option<Command>,
 
     /// Address to listen on; port 0 = a free one. The control API has no authentication: keep it
-    /// on loopback or in a private network.
-    #[arg(long, env = "SIM_LISTEN", default_value = "127.0.0.1:7080")]
-    listen: SocketAddr,
+    /// on loopback or in a private network. Left out: 127.0.0.1:7080, for `run` a free port.
+    #[arg(long, env = "SIM_LISTEN")]
+    listen: Option<SocketAddr>,
 
     /// HOST:PORT that URLs name, if clients reach this by another address than it listens on.
     #[arg(long, env = "SIM_ADVERTISE")]
@@ -110,6 +114,15 @@ pub(crate) struct Args {
     #[arg(long, env = "SIM_SESSION_LIFETIME", default_value_t = 180)]
     session_lifetime: u64,
 
+    /// How much faster than at Discord time passes: heartbeats, limits and their windows, lifetimes, and the time to answer
+    /// an interaction. Loads and faults are not affected.
+    #[arg(long, env = "SIM_TIME_SCALE", default_value_t = 1.0)]
+    time_scale: f64,
+
+    /// HOST:PORT of the voice server that VOICE_SERVER_UPDATE names.
+    #[arg(long, env = "SIM_VOICE_ENDPOINT", default_value_t = WorldConfig::default().voice_endpoint)]
+    voice_endpoint: String,
+
     /// Keep every event that was sent, for /sim/sent. Memory then grows with the load.
     #[arg(long, env = "SIM_KEEP_EVENTS")]
     keep_events: bool,
@@ -118,14 +131,28 @@ pub(crate) struct Args {
     #[arg(long, env = "SIM_NO_TRUTH")]
     no_truth: bool,
 
-    /// What to log, to standard error: a level, or tracing's directives.
-    #[arg(long, env = "RUST_LOG", default_value = "info")]
-    pub(crate) log: String,
+    /// What to log, to standard error: a level, or tracing's directives. Left out: info, for `run` error.
+    #[arg(long, env = "RUST_LOG")]
+    log: Option<String>,
 }
 
 /// What to do instead of simulating.
-#[derive(Clone, Copy, Debug, Subcommand)]
+#[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
+    /// Runs a bot through a scenario: exit code 0 if each step passed, 1 if one failed, 2 if the scenario can't be read or
+    /// the bot can't be started.
+    ///
+    /// The bot finds DISCORD_API_URL, DISCORD_GATEWAY_URL, DISCORD_TOKEN and DISCORD_APPLICATION_ID in its environment; in
+    /// its arguments {api}, {gateway}, {token} and {application} stand for them. What it prints goes to standard error. The
+    /// options in front of `run` hold where the scenario says nothing else; the port is a free one unless --listen is given,
+    /// and there is no load but the scenario's. The keys of a scenario are in the README.
+    Run {
+        /// The scenario's file.
+        scenario: PathBuf,
+        /// What starts the bot; left out: the scenario's `bot.command`.
+        #[arg(last = true)]
+        bot: Vec<String>,
+    },
     /// Asks the simulator that listens on this address whether it answers; the exit code is 0 if it does.
     Healthcheck,
 }
@@ -133,7 +160,7 @@ pub(crate) enum Command {
 impl Args {
     /// Where the simulator is asked for its health: where it listens, or on loopback if that is every address.
     pub(crate) fn health_address(&self) -> SocketAddr {
-        let mut address = self.listen;
+        let mut address = self.listen.unwrap_or(LISTEN);
         if address.ip().is_unspecified() {
             address.set_ip(match address.ip() {
                 IpAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
@@ -143,10 +170,22 @@ impl Args {
         address
     }
 
+    /// What to log.
+    pub(crate) fn log(&self) -> &str {
+        let usual = match self.command {
+            Some(Command::Run { .. }) => "error",
+            _ => "info",
+        };
+        self.log.as_deref().unwrap_or(usual)
+    }
+
     pub(crate) fn config(&self) -> SimConfig {
         SimConfig {
             token: self.token.clone(),
-            listen: self.listen,
+            listen: self.listen.unwrap_or(match self.command {
+                Some(Command::Run { .. }) => SocketAddr::new(LISTEN.ip(), 0),
+                _ => LISTEN,
+            }),
             advertise: self.advertise.clone(),
             resume_url: self.resume_listen.map_or(ResumeUrl::Main, ResumeUrl::Own),
             world: WorldConfig {
@@ -154,6 +193,7 @@ impl Args {
                 guilds: self.guilds,
                 members_per_guild: self.members,
                 channels_per_guild: self.channels,
+                voice_endpoint: self.voice_endpoint.clone(),
                 ..WorldConfig::default()
             },
             max_concurrency: self.max_concurrency,
@@ -163,6 +203,7 @@ impl Args {
             identify_interval: Duration::from_millis(self.identify_interval),
             session_start_limit: self.session_starts,
             session_lifetime: Duration::from_secs(self.session_lifetime),
+            time_scale: self.time_scale,
             keep_payloads: self.keep_events,
             keep_truth: !self.no_truth,
             ..SimConfig::default()

@@ -70,6 +70,9 @@ pub struct SimConfig {
     /// Time between two requests for all members of one guild (default 30 s); sooner gets
     /// RATE_LIMITED.
     pub member_request_interval: Duration,
+    /// How much faster than at Discord time passes (default 1): heartbeat interval, limits and their windows, lifetimes, and
+    /// the time to answer an interaction are so much shorter. Loads, faults and what is in the events are not.
+    pub time_scale: f64,
     /// Whether the log keeps every event that was sent (default true: [`Sim::sent`] has them all).
     /// Memory grows with the load then; without, only what is not yet settled is kept.
     ///
@@ -101,6 +104,7 @@ impl Default for SimConfig {
             invalid_requests: 10_000,
             session_lifetime: Duration::from_secs(180),
             member_request_interval: Duration::from_secs(30),
+            time_scale: 1.0,
             keep_payloads: true,
             keep_truth: true,
         }
@@ -115,11 +119,55 @@ impl SimConfig {
         format!("{id}.GsImUl.{secret}")
     }
 
+    /// A time of Discord's as it passes here.
+    pub(crate) fn scaled(&self, time: Duration) -> Duration {
+        if !(self.time_scale.is_finite() && self.time_scale > 0.0) {
+            return time;
+        }
+        Duration::try_from_secs_f64(time.as_secs_f64() / self.time_scale).unwrap_or(Duration::MAX)
+    }
+
+    /// With all its times as they pass here.
+    pub(crate) fn with_scaled_times(self) -> Self {
+        let (count, window) = self.send_limit;
+        Self {
+            heartbeat_interval: self.scaled(self.heartbeat_interval),
+            identify_interval: self.scaled(self.identify_interval),
+            send_limit: (count, self.scaled(window)),
+            session_lifetime: self.scaled(self.session_lifetime),
+            member_request_interval: self.scaled(self.member_request_interval),
+            ..self
+        }
+    }
+
     pub(crate) fn rules(&self) -> Rules {
         Rules {
             tokens: [self.token.clone(), self.bot_token()],
             disallowed_intents: self.disallowed_intents,
             required_shards: self.required_shards,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn times_pass_faster_by_the_scale() {
+        let config = |time_scale| SimConfig {
+            time_scale,
+            ..SimConfig::default()
+        };
+        let fast = config(10.0).with_scaled_times();
+        assert_eq!(fast.heartbeat_interval, Duration::from_millis(4_125));
+        assert_eq!(fast.send_limit, (120, Duration::from_secs(6)));
+        assert_eq!(fast.identify_interval, Duration::from_millis(500));
+        let slow = config(0.5).with_scaled_times();
+        assert_eq!(slow.session_lifetime, Duration::from_secs(360));
+        for without_sense in [0.0, -1.0, f64::NAN, f64::INFINITY] {
+            let config = config(without_sense).with_scaled_times();
+            assert_eq!(config.identify_interval, Duration::from_secs(5));
         }
     }
 }

@@ -26,7 +26,7 @@ pub(crate) use interactions::{Interaction, Interactions};
 
 pub(crate) use session::{ConnectionId, Link, Sent, Session, SessionKey};
 use shard::{Fate, Keeping, ShardLog};
-use view::View;
+use view::{Eyes, View};
 
 use crate::{
     config::SimConfig,
@@ -98,7 +98,7 @@ impl Dispatcher {
     pub(crate) fn new(config: &SimConfig) -> Self {
         Self {
             world: World::new(config.world.clone()),
-            interactions: Interactions::default(),
+            interactions: Interactions::new(|time| config.scaled(time)),
             sessions: BTreeMap::new(),
             ids: HashMap::new(),
             ended: HashMap::new(),
@@ -141,7 +141,7 @@ impl Dispatcher {
         let session = Session::new(
             (key, Arc::clone(&id)),
             (shard, total),
-            intents,
+            (intents, large_threshold),
             connection,
             self.replay_limit,
         );
@@ -372,12 +372,19 @@ impl Dispatcher {
 
     /// Records what the session's intents leave of an event; false if that is nothing.
     fn show(&mut self, key: SessionKey, t: &str, d: &Arc<str>) -> bool {
-        let intents = self.sessions.get(&key).map_or(0, |session| session.intents);
+        let Some(session) = self.sessions.get(&key) else {
+            return false;
+        };
+        let eyes = Eyes {
+            intents: session.intents,
+            large_threshold: session.large_threshold,
+            bot: BOT_ID,
+        };
         let mut shown = Arc::clone(d);
-        if view::may_differ(t, intents)
+        if view::may_differ(t, eyes.intents)
             && let Ok(whole) = serde_json::from_str(d)
         {
-            match view::view(t, &whole, intents, BOT_ID) {
+            match view::view(t, &whole, eyes) {
                 View::Whole => {}
                 View::Part(part) => shown = part.to_string().into(),
                 View::Nothing => return false,

@@ -18,7 +18,7 @@ use answers::Answers;
 ///
 /// In the control API: `"drop"`, `{"close": 4000}`, `{"invalid_session": {"resumable": true}}` …
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Fault {
     /// Cuts the TCP connection with a reset: what is in flight is lost, the session stays resumable.
     Drop,

@@ -1,8 +1,9 @@
 //! The simulator as a program: see `discord-sim --help`.
 
 mod args;
+mod run;
 
-use std::{net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
@@ -18,17 +19,25 @@ use tracing_subscriber::EnvFilter;
 use args::{Args, Command};
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     if let Some(Command::Healthcheck) = args.command {
-        return healthcheck(args.health_address()).await;
+        healthcheck(args.health_address()).await?;
+        return Ok(ExitCode::SUCCESS);
     }
-    let filter = EnvFilter::try_new(&args.log)?;
+    let filter = EnvFilter::try_new(args.log())?;
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)
         .init();
+    if let Some(Command::Run { scenario, bot }) = &args.command {
+        return Ok(run::run(&args, scenario, bot).await);
+    }
+    serve(&args).await?;
+    Ok(ExitCode::SUCCESS)
+}
 
+async fn serve(args: &Args) -> anyhow::Result<()> {
     let mut terminate = signal(SignalKind::terminate())?;
     let sim = Sim::start(args.config()).await?;
     println!("DISCORD_API_URL={}", sim.http_url());

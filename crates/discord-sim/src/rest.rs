@@ -34,7 +34,7 @@ use axum::{
 };
 
 use crate::{
-    protocol::buckets::Verdict,
+    protocol::buckets::{Limit, Verdict},
     state::{Peer, RestRequest, Shared},
     world::snowflake_of,
 };
@@ -47,7 +47,7 @@ use routes::{Missing, decoded};
 const MAX_BODY: usize = 101 * 1024 * 1024;
 
 /// Longest body that is shown among the requests (bytes).
-const SHOWN: usize = 4 * 1024;
+const SHOWN: usize = 64 * 1024;
 
 /// Answers any request that is not for the control API.
 pub(crate) async fn handle(
@@ -99,8 +99,13 @@ async fn answer(shared: &Shared, request: Request) -> (Response, String) {
     headers
         .entry(VIA)
         .or_insert(HeaderValue::from_static("1.1 google"));
-    let shown = &body[..body.len().min(SHOWN)];
-    (response, String::from_utf8_lossy(shown).into_owned())
+    let content_type = parts
+        .headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let mut shown = body::shown(content_type.unwrap_or_default(), &body);
+    shown.truncate(shown.floor_char_boundary(SHOWN));
+    (response, shown)
 }
 
 /// Strips `/api` and `/v<number>` from the front of a path.
@@ -140,10 +145,13 @@ fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Response {
         let major = found.params.iter().find(|(name, _)| majors.contains(name));
         let major = major.map_or("", |(_, id)| id.as_str());
         let bucket = format!("{} {major}", parts.method);
-        let verdict =
-            state
-                .rest_limits
-                .admit((route.path, &bucket), route.limit, route.is_global, now);
+        let limit = Limit {
+            window: shared.config.scaled(route.limit.window),
+            ..route.limit
+        };
+        let verdict = state
+            .rest_limits
+            .admit((route.path, &bucket), limit, route.is_global, now);
         match verdict {
             // Discord tells nothing of the limits of a first answer.
             Verdict::Pass(_) if route.is_first_answer() => {}

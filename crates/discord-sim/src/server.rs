@@ -5,7 +5,7 @@ mod listener;
 use std::{
     collections::BTreeMap,
     io,
-    sync::Arc,
+    sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
 
@@ -20,7 +20,7 @@ use crate::{
     faults::{Fault, RestFault, Scope},
     load::{self, Load},
     rest,
-    state::{ConnectionMade, Counts, Peer, RestRequest, SessionStatus, Shared, Status},
+    state::{ConnectionMade, Counts, Peer, RestRequest, SessionStatus, Shared, State, Status},
     world::{Action, Done},
 };
 
@@ -138,6 +138,11 @@ impl Sim {
     /// Ends all wrong answers of REST.
     pub fn rest_normally(&self) {
         self.shared.lock().faults.rest.clear();
+    }
+
+    /// Everything that changes, behind its lock.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.shared.lock()
     }
 
     /// Gateway connections that clients made, served or not, oldest first; the last 20,000.

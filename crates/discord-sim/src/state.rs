@@ -1,6 +1,7 @@
 //! What all parts of the simulator share: the configuration, and everything that changes behind one
 //! lock.
 
+mod seen;
 mod status;
 mod traffic;
 
@@ -22,7 +23,7 @@ use crate::{
     dispatcher::{ConnectionId, Dispatcher, SessionKey},
     faults::{Answer, Fault, Host, LastingFaults, RestFault, Scope},
     protocol::{
-        buckets::{Limit, RestLimits},
+        buckets::{INVALID_WINDOW, Limit, RestLimits},
         limits::{IdentifyBuckets, MemberRequests, SessionStarts},
     },
 };
@@ -30,6 +31,7 @@ use crate::{
 pub use status::{SessionStatus, Status};
 pub use traffic::{Asked, ConnectionMade, RestRequest};
 
+pub(crate) use seen::Seen;
 pub(crate) use traffic::ConnectionNumber;
 
 use traffic::Traffic;
@@ -180,13 +182,25 @@ impl Shared {
         address: SocketAddr,
         resume_address: Option<SocketAddr>,
     ) -> Self {
+        let config = config.with_scaled_times();
+        let global = Limit {
+            window: config.scaled(GLOBAL_LIMIT.window),
+            ..GLOBAL_LIMIT
+        };
         let state = State {
             dispatcher: Dispatcher::new(&config),
             faults: LastingFaults::default(),
             buckets: IdentifyBuckets::new(config.max_concurrency, config.identify_interval),
-            starts: SessionStarts::new(config.session_start_limit, Instant::now()),
+            starts: SessionStarts::new(
+                config.session_start_limit,
+                config.scaled(SessionStarts::WINDOW),
+                Instant::now(),
+            ),
             members: MemberRequests::default(),
-            rest_limits: RestLimits::new(GLOBAL_LIMIT, config.invalid_requests),
+            rest_limits: RestLimits::new(
+                global,
+                (config.invalid_requests, config.scaled(INVALID_WINDOW)),
+            ),
             connections: BTreeMap::new(),
             counts: Counts::default(),
             traffic: Traffic::default(),

@@ -33,7 +33,7 @@ mod writing;
 pub use actions::{Action, Deed, Done};
 pub(crate) use build::{BOT_ID, some_presence, some_roles};
 pub(crate) use channel::{ANNOUNCEMENT, Channel, STAGE, TEXT, Thread, VOICE, extend};
-pub(crate) use commands::{snowflake_of, voice_server, with_guild};
+pub(crate) use commands::{snowflake_of, with_guild};
 pub(crate) use documents::{Documents, Family};
 pub(crate) use guild::{Guild, View, status};
 pub(crate) use member::{Member, MemberObject, Presence, PresenceUser, Status, Voice};
@@ -65,6 +65,8 @@ pub struct WorldConfig {
     /// `large_threshold` of the GUILD_CREATEs that [`World::step`] makes: such a dispatch has one
     /// text for all sessions, whatever each of them asked for.
     pub large_threshold: u32,
+    /// The voice server that VOICE_SERVER_UPDATE names, `HOST:PORT`. Nobody listens there unless you do.
+    pub voice_endpoint: String,
 }
 
 impl Default for WorldConfig {
@@ -76,6 +78,7 @@ impl Default for WorldConfig {
             channels_per_guild: 12,
             users: 0,
             large_threshold: 250,
+            voice_endpoint: "voice.example.com:443".to_owned(),
         }
     }
 }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use crate::world::snowflake_of;
 
 /// The bot has to answer within this time.
-pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 
 /// A token is valid for this time.
 const TOKEN_LIFETIME: Duration = Duration::from_secs(15 * 60);
@@ -50,8 +50,10 @@ pub(crate) struct Interaction {
 }
 
 /// See the module's documentation.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Interactions {
+    answer_within: Duration,
+    token_lifetime: Duration,
     /// By token.
     known: HashMap<String, Interaction>,
     /// Tokens by id, so that the oldest is found.
@@ -62,6 +64,18 @@ pub(crate) struct Interactions {
 }
 
 impl Interactions {
+    /// None yet; `scaled` says how Discord's times pass here.
+    pub(crate) fn new(scaled: impl Fn(Duration) -> Duration) -> Self {
+        Self {
+            answer_within: scaled(ANSWER_WITHIN),
+            token_lifetime: scaled(TOKEN_LIFETIME),
+            known: HashMap::new(),
+            tokens: BTreeMap::new(),
+            counts: InteractionCounts::default(),
+            open: Vec::new(),
+        }
+    }
+
     /// Notes an INTERACTION_CREATE.
     pub(crate) fn sent(&mut self, d: &Value, now: Instant) {
         let (Some(id), Some(token)) = (snowflake_of(&d["id"]), d["token"].as_str()) else {
@@ -98,7 +112,7 @@ impl Interactions {
     /// One whose token is valid.
     pub(crate) fn find(&mut self, token: &str, now: Instant) -> Option<&mut Interaction> {
         let interaction = self.known.get_mut(token)?;
-        (now.duration_since(interaction.sent) < TOKEN_LIFETIME).then_some(interaction)
+        (now.duration_since(interaction.sent) < self.token_lifetime).then_some(interaction)
     }
 
     /// One that may be answered now for the first time.
@@ -121,7 +135,7 @@ impl Interactions {
         if interaction.answered {
             return Err(true);
         }
-        if now.duration_since(interaction.sent) > ANSWER_WITHIN {
+        if now.duration_since(interaction.sent) > self.answer_within {
             return Err(false);
         }
         interaction.answered = true;
@@ -139,7 +153,7 @@ impl Interactions {
     fn expire(&mut self, now: Instant) {
         let before = self.open.len();
         self.open
-            .retain(|(_, sent)| now.duration_since(*sent) <= ANSWER_WITHIN);
+            .retain(|(_, sent)| now.duration_since(*sent) <= self.answer_within);
         self.counts.unanswered += (before - self.open.len()) as u64;
     }
 }
@@ -152,7 +166,7 @@ mod tests {
 
     #[test]
     fn an_interaction_is_answered_once_and_in_time() {
-        let (start, mut all) = (Instant::now(), Interactions::default());
+        let (start, mut all) = (Instant::now(), Interactions::new(|time| time));
         for (id, token) in [("1", "a"), ("2", "b")] {
             all.sent(
                 &json!({"id": id, "token": token, "type": 2, "channel_id": "9"}),

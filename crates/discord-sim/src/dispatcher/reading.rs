@@ -33,6 +33,13 @@ impl Dispatcher {
             .unwrap_or_default()
     }
 
+    /// Commands of all shards' clients from then on (newest total).
+    pub(crate) fn commands_since(&self, then: Option<Instant>) -> Vec<Value> {
+        let all = self.newest_logs().flat_map(|(_, log)| &log.commands);
+        let new = all.filter(|(at, _)| then.is_none_or(|then| *at >= then));
+        new.map(|(_, command)| command.clone()).collect()
+    }
+
     /// A shard's events from index `after` on (newest total).
     pub(crate) fn sent(&mut self, shard: u32, after: usize, limit: usize) -> Vec<SentEvent> {
         self.settle();

@@ -78,6 +78,7 @@ pub(crate) struct Session {
     pub(crate) shard: u32,
     pub(crate) total: u32,
     pub(crate) intents: u64,
+    pub(crate) large_threshold: u32,
     pub(crate) link: Link,
     /// The last sequence given.
     pub(crate) sequence: u64,
@@ -103,7 +104,7 @@ impl Session {
     pub(crate) fn new(
         (key, id): (SessionKey, Arc<str>),
         (shard, total): (u32, u32),
-        intents: u64,
+        (intents, large_threshold): (u64, u32),
         connection: ConnectionId,
         limit: usize,
     ) -> Self {
@@ -113,6 +114,7 @@ impl Session {
             shard,
             total,
             intents,
+            large_threshold,
             link: Link::Connected(connection),
             sequence: 0,
             delivered: 0,
@@ -161,7 +163,7 @@ impl Session {
 
     /// Makes room in the log for what READY begins with, beyond the limit.
     pub(crate) fn widen_limit(&mut self, entries: usize) {
-        self.limit += entries;
+        self.limit = self.limit.saturating_add(entries);
     }
 
     /// Cuts the log to its limit, written entries only. False if a disconnected session has more
@@ -240,7 +242,7 @@ mod tests {
         Session::new(
             (SessionKey(1), "s".into()),
             (0, 1),
-            0,
+            (0, 50),
             ConnectionId(1),
             limit,
         )

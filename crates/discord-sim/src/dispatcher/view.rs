@@ -23,21 +23,35 @@ pub(super) enum View {
     Nothing,
 }
 
-/// Whether the events of this name look different to sessions with these intents.
+/// Who looks at an event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Eyes {
+    pub(super) intents: u64,
+    /// Of guilds with more members, those who are offline are left out.
+    pub(super) large_threshold: u32,
+    /// The bot's user id.
+    pub(super) bot: u64,
+}
+
+/// Whether the events of this name may look different to sessions with these intents.
 pub(super) fn may_differ(t: &str, intents: u64) -> bool {
     let named = matches!(
         t,
         "MESSAGE_CREATE"
             | "MESSAGE_UPDATE"
-            | "GUILD_CREATE"
             | "THREAD_MEMBERS_UPDATE"
             | "AUTO_MODERATION_ACTION_EXECUTION"
     );
-    named && intents & CHANGING != CHANGING
+    t == "GUILD_CREATE" || named && intents & CHANGING != CHANGING
 }
 
-/// What a session with these intents gets of an event.
-pub(super) fn view(t: &str, d: &Value, intents: u64, bot: u64) -> View {
+/// What a session gets of an event.
+pub(super) fn view(t: &str, d: &Value, eyes: Eyes) -> View {
+    let Eyes {
+        intents,
+        large_threshold,
+        bot,
+    } = eyes;
     let sees = |intent: u64| intents & intent != 0;
     let bot = Value::String(bot.to_string());
     match t {
@@ -51,8 +65,11 @@ pub(super) fn view(t: &str, d: &Value, intents: u64, bot: u64) -> View {
         }
         "GUILD_CREATE" => guild(
             d,
-            sees(intents::GUILD_PRESENCES),
-            sees(intents::GUILD_VOICE_STATES),
+            (
+                sees(intents::GUILD_PRESENCES),
+                sees(intents::GUILD_VOICE_STATES),
+            ),
+            large_threshold,
             &bot,
         ),
         "THREAD_MEMBERS_UPDATE" if !sees(intents::GUILD_MEMBERS) => {
@@ -107,22 +124,39 @@ fn blank(message: &mut Value) {
     fields.shift_remove("poll");
 }
 
-/// Without the presences intent only the bot and who is in voice are listed.
-fn guild(d: &Value, sees_presences: bool, sees_voice: bool, bot: &Value) -> View {
-    if d["members"].is_null() || sees_presences && sees_voice {
+/// Without the presences intent only the bot and who is in voice are listed; of a guild that is large for this session, with
+/// it, also who is online.
+fn guild(
+    d: &Value,
+    (sees_presences, sees_voice): (bool, bool),
+    large_threshold: u32,
+    bot: &Value,
+) -> View {
+    let count = d["member_count"].as_u64().unwrap_or(0);
+    let is_large = count > u64::from(large_threshold);
+    let differs = d["large"].as_bool().is_some_and(|large| large != is_large);
+    if d["members"].is_null() || sees_presences && sees_voice && !differs {
         return View::Whole;
     }
     let mut d = d.clone();
-    if !sees_presences {
-        let speakers = d["voice_states"].take();
-        let speaks = |user: &Value| {
-            let mut states = speakers.as_array().into_iter().flatten();
-            states.any(|state| state["user_id"] == *user)
+    d["large"] = json!(is_large);
+    if !sees_presences || is_large {
+        let (speakers, presences) = (d["voice_states"].take(), d["presences"].take());
+        let lists = |list: &Value, is_it: &dyn Fn(&Value) -> bool| {
+            list.as_array().is_some_and(|list| list.iter().any(is_it))
+        };
+        let stays = |user: &Value| {
+            user == bot
+                || lists(&speakers, &|state| state["user_id"] == *user)
+                || sees_presences && lists(&presences, &|presence| presence["user"]["id"] == *user)
         };
         if let Some(members) = d["members"].as_array_mut() {
-            members.retain(|member| member["user"]["id"] == *bot || speaks(&member["user"]["id"]));
+            members.retain(|member| stays(&member["user"]["id"]));
         }
         d["voice_states"] = speakers;
+        d["presences"] = presences;
+    }
+    if !sees_presences {
         d["presences"] = json!([]);
     }
     if !sees_voice {
@@ -135,14 +169,22 @@ fn guild(d: &Value, sees_presences: bool, sees_voice: bool, bot: &Value) -> View
 mod tests {
     use super::*;
 
-    const BOT: u64 = 9;
+    /// The look of a session with these intents.
+    fn view(t: &str, d: &Value, intents: u64) -> View {
+        let eyes = Eyes {
+            intents,
+            large_threshold: 50,
+            bot: 9,
+        };
+        super::view(t, d, eyes)
+    }
 
     #[test]
     fn content_is_blank_but_for_the_bots_own_and_what_is_to_it() {
         let message = json!({
             "guild_id": "1", "author": {"id": "2"}, "content": "c", "embeds": [1], "poll": {}, "mentions": [],
         });
-        let seen = view("MESSAGE_CREATE", &message, intents::GUILD_MESSAGES, BOT);
+        let seen = view("MESSAGE_CREATE", &message, intents::GUILD_MESSAGES);
         let expected = json!({"guild_id": "1", "author": {"id": "2"}, "content": "", "embeds": [], "mentions": []});
         assert_eq!(seen, View::Part(expected));
         for (field, value) in [
@@ -151,12 +193,12 @@ mod tests {
         ] {
             let mut exempt = message.clone();
             exempt[field] = value;
-            assert_eq!(view("MESSAGE_UPDATE", &exempt, 0, BOT), View::Whole);
+            assert_eq!(view("MESSAGE_UPDATE", &exempt, 0), View::Whole);
         }
         let private = json!({"author": {"id": "2"}, "content": "c"});
-        assert_eq!(view("MESSAGE_CREATE", &private, 0, BOT), View::Whole);
+        assert_eq!(view("MESSAGE_CREATE", &private, 0), View::Whole);
         let sees = intents::MESSAGE_CONTENT;
-        assert_eq!(view("MESSAGE_CREATE", &message, sees, BOT), View::Whole);
+        assert_eq!(view("MESSAGE_CREATE", &message, sees), View::Whole);
     }
 
     #[test]
@@ -165,7 +207,7 @@ mod tests {
             "members": [{"user": {"id": "9"}}, {"user": {"id": "2"}}, {"user": {"id": "3"}}],
             "voice_states": [{"user_id": "2"}], "presences": [{"user": {"id": "3"}}],
         });
-        let View::Part(seen) = view("GUILD_CREATE", &guild, intents::GUILDS, BOT) else {
+        let View::Part(seen) = view("GUILD_CREATE", &guild, intents::GUILDS) else {
             panic!("all of it");
         };
         assert_eq!(
@@ -177,8 +219,35 @@ mod tests {
             (&json!([]), &json!([]))
         );
         assert_eq!(
-            view("GUILD_CREATE", &json!({"unavailable": true}), 0, BOT),
+            view("GUILD_CREATE", &json!({"unavailable": true}), 0),
             View::Whole
+        );
+    }
+
+    #[test]
+    fn a_guild_is_large_by_the_sessions_threshold() {
+        let online = json!([{"user": {"id": "2"}}]);
+        let members = json!([{"user": {"id": "9"}}, {"user": {"id": "2"}}, {"user": {"id": "3"}}]);
+        let guild = |count: u64, large: bool| {
+            json!({
+                "members": members, "voice_states": [], "presences": online, "large": large,
+                "member_count": count,
+            })
+        };
+        assert_eq!(
+            view("GUILD_CREATE", &guild(50, false), intents::ALL),
+            View::Whole
+        );
+        let View::Part(seen) = view("GUILD_CREATE", &guild(51, false), intents::ALL) else {
+            panic!("all of it");
+        };
+        assert_eq!(
+            (&seen["large"], &seen["presences"]),
+            (&json!(true), &online)
+        );
+        assert_eq!(
+            seen["members"],
+            json!([{"user": {"id": "9"}}, {"user": {"id": "2"}}])
         );
     }
 
@@ -186,12 +255,12 @@ mod tests {
     fn of_a_threads_members_a_bot_hears_itself() {
         let other = json!({"added_members": [{"user_id": "2"}]});
         assert_eq!(
-            view("THREAD_MEMBERS_UPDATE", &other, intents::GUILDS, BOT),
+            view("THREAD_MEMBERS_UPDATE", &other, intents::GUILDS),
             View::Nothing
         );
         let own = json!({"removed_member_ids": ["9"]});
         assert_eq!(
-            view("THREAD_MEMBERS_UPDATE", &own, intents::GUILDS, BOT),
+            view("THREAD_MEMBERS_UPDATE", &own, intents::GUILDS),
             View::Whole
         );
         assert!(!may_differ("THREAD_MEMBERS_UPDATE", intents::ALL));

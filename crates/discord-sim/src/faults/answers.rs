@@ -7,7 +7,7 @@ use crate::protocol::close::gateway_close_ends_session;
 
 /// Where a connection can go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Point {
     /// Instead of the answer to the WebSocket upgrade.
     Connect,
@@ -28,7 +28,7 @@ pub enum Point {
 /// What the gateway does instead of what it should. Where that is not possible (a close frame before the upgrade, an HTTP
 /// status after it), it resets the connection.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Answer {
     /// Nothing, and goes on: heartbeats are acknowledged, a close frame is answered.
     Ignore,
@@ -74,7 +74,7 @@ impl Answer {
 
 /// Which of the gateway's addresses a connection was made to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Host {
     /// What `/gateway/bot` names.
     Main,

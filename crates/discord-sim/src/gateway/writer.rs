@@ -170,7 +170,7 @@ impl<'a> Writer<'a> {
         }
         match answer {
             Answer::Reconnect | Answer::ReconnectThenSilence => {
-                self.leave_at = Some(Instant::now() + RECONNECT_GRACE);
+                self.leave_at = Some(Instant::now() + self.shared.config.scaled(RECONNECT_GRACE));
                 self.send(sink, payload::reconnect()).await?;
             }
             Answer::InvalidSession { resumable }

@@ -49,7 +49,8 @@ impl World {
             let member = guild.members.get(bot.id)?;
             let (at, d) = (guild.id, member.json_of_event(bot, guild.id));
             self.agenda.push_back(Planned::Enter(Box::new(guild)));
-            return Some(self.tell(Some(at), "GUILD_MEMBER_UPDATE", intents::GUILD_MEMBERS, d));
+            // Of its own member the bot is always told.
+            return Some(self.tell(Some(at), "GUILD_MEMBER_UPDATE", 0, d));
         }
         Some(self.enter_guild(guild))
     }

@@ -159,8 +159,15 @@ impl World {
         let guild = self.guilds.get_mut(at)?;
         let member = guild.members.get_mut(user)?;
         member.roles.retain(|role| guild.roles.contains(*role));
-        let d = member.json_of_event(&self.users[member.user as usize], at);
-        Some(self.tell(Some(at), "GUILD_MEMBER_UPDATE", intents::GUILD_MEMBERS, d))
+        let account = &self.users[member.user as usize];
+        // Of its own member the bot is always told.
+        let intent = if account.bot {
+            0
+        } else {
+            intents::GUILD_MEMBERS
+        };
+        let d = member.json_of_event(account, at);
+        Some(self.tell(Some(at), "GUILD_MEMBER_UPDATE", intent, d))
     }
 
     /// A part of the member list, as if somebody had asked for it.

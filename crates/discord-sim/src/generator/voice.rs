@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde_json::json;
 
-use crate::world::{Dispatch, STAGE, Stage, Voice, World, id, intents, voice_server};
+use crate::world::{Dispatch, STAGE, Stage, Voice, World, id, intents};
 
 impl World {
     pub(super) fn voice_state_update(&mut self) -> Option<Dispatch> {
@@ -68,7 +68,7 @@ impl World {
 
     pub(super) fn voice_server_update(&mut self) -> Option<Dispatch> {
         let at = self.pick_guild()?;
-        let mut d = voice_server(at, self.clock_ms);
+        let mut d = self.voice_server(at, self.clock_ms);
         if self.once_in(4) {
             // The voice server has gone and a new one isn't there yet.
             d["endpoint"] = json!(null);

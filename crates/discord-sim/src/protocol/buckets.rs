@@ -11,7 +11,7 @@ use std::{
 const KEPT: usize = 10_000;
 
 /// In this time so many requests with 401, 403 or 429 ban the address.
-const INVALID_WINDOW: Duration = Duration::from_secs(600);
+pub(crate) const INVALID_WINDOW: Duration = Duration::from_secs(600);
 
 /// How many requests a bucket takes, in which time.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -46,6 +46,7 @@ pub(crate) enum Verdict {
 pub(crate) struct RestLimits {
     global: Limit,
     most_invalid: usize,
+    invalid_window: Duration,
     recent: VecDeque<Instant>,
     invalid: VecDeque<Instant>,
     /// By bucket and the id that it is for: when it began, and how many requests it has had since.
@@ -53,11 +54,12 @@ pub(crate) struct RestLimits {
 }
 
 impl RestLimits {
-    /// `global` over all routes; `most_invalid` requests in 10 minutes.
-    pub(crate) fn new(global: Limit, most_invalid: usize) -> Self {
+    /// `global` over all routes; so many invalid requests in such a window.
+    pub(crate) fn new(global: Limit, (most_invalid, invalid_window): (usize, Duration)) -> Self {
         Self {
             global,
             most_invalid,
+            invalid_window,
             recent: VecDeque::new(),
             invalid: VecDeque::new(),
             buckets: HashMap::new(),
@@ -83,8 +85,9 @@ impl RestLimits {
             }
         }
         if self.buckets.len() >= KEPT {
+            let longest = self.invalid_window;
             self.buckets
-                .retain(|_, (begun, _)| now.duration_since(*begun) < INVALID_WINDOW);
+                .retain(|_, (begun, _)| now.duration_since(*begun) < longest);
         }
         let bucket = self
             .buckets
@@ -111,16 +114,16 @@ impl RestLimits {
 
     /// Counts an answer that Discord calls invalid: 401, 403, or a 429 that is no shared one.
     pub(crate) fn invalid(&mut self, now: Instant) {
-        expire(&mut self.invalid, now, INVALID_WINDOW);
+        expire(&mut self.invalid, now, self.invalid_window);
         if self.invalid.len() < self.most_invalid {
             self.invalid.push_back(now);
         }
     }
 
     fn banned_for(&mut self, now: Instant) -> Option<Duration> {
-        expire(&mut self.invalid, now, INVALID_WINDOW);
+        expire(&mut self.invalid, now, self.invalid_window);
         let oldest = self.invalid.front()?;
-        (self.invalid.len() >= self.most_invalid).then(|| *oldest + INVALID_WINDOW - now)
+        (self.invalid.len() >= self.most_invalid).then(|| *oldest + self.invalid_window - now)
     }
 }
 
@@ -146,7 +149,10 @@ mod tests {
 
     #[test]
     fn a_bucket_is_for_its_id_and_fills_again() {
-        let (start, mut limits) = (Instant::now(), RestLimits::new(limit(50, 1), 100));
+        let (start, mut limits) = (
+            Instant::now(),
+            RestLimits::new(limit(50, 1), (100, INVALID_WINDOW)),
+        );
         let at = |millis| start + Duration::from_millis(millis);
         let mut ask =
             |major, millis| limits.admit(("POST messages", major), limit(2, 5), true, at(millis));
@@ -162,7 +168,10 @@ mod tests {
 
     #[test]
     fn all_requests_together_have_a_limit_and_interactions_none() {
-        let (now, mut limits) = (Instant::now(), RestLimits::new(limit(3, 1), 100));
+        let (now, mut limits) = (
+            Instant::now(),
+            RestLimits::new(limit(3, 1), (100, INVALID_WINDOW)),
+        );
         for major in ["1", "2", "3"] {
             let verdict = limits.admit(("x", major), limit(9, 9), true, now);
             assert!(matches!(verdict, Verdict::Pass(_)));
@@ -175,7 +184,10 @@ mod tests {
 
     #[test]
     fn invalid_requests_ban_for_a_while() {
-        let (now, mut limits) = (Instant::now(), RestLimits::new(limit(50, 1), 2));
+        let (now, mut limits) = (
+            Instant::now(),
+            RestLimits::new(limit(50, 1), (2, INVALID_WINDOW)),
+        );
         limits.invalid(now);
         limits.invalid(now);
         let verdict = limits.admit(("x", "1"), limit(9, 9), true, now);

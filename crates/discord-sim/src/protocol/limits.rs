@@ -78,18 +78,20 @@ impl IdentifyBuckets {
 #[derive(Debug)]
 pub(crate) struct SessionStarts {
     total: u32,
+    window: Duration,
     used: u32,
     since: Instant,
 }
 
 impl SessionStarts {
-    /// The window in which `total` sessions may be started.
+    /// Discord's window.
     pub(crate) const WINDOW: Duration = Duration::from_secs(24 * 60 * 60);
 
     /// `total` starts in each window, the first beginning now.
-    pub(crate) fn new(total: u32, now: Instant) -> Self {
+    pub(crate) fn new(total: u32, window: Duration, now: Instant) -> Self {
         Self {
             total,
+            window,
             used: 0,
             since: now,
         }
@@ -97,7 +99,7 @@ impl SessionStarts {
 
     /// Counts one session start; false if the day's are used up.
     pub(crate) fn admit(&mut self, now: Instant) -> bool {
-        if now.duration_since(self.since) >= Self::WINDOW {
+        if now.duration_since(self.since) >= self.window {
             self.used = 0;
             self.since = now;
         }
@@ -120,7 +122,7 @@ impl SessionStarts {
 
     /// Time until the window ends.
     pub(crate) fn reset_after(&self, now: Instant) -> Duration {
-        Self::WINDOW.saturating_sub(now.duration_since(self.since))
+        self.window.saturating_sub(now.duration_since(self.since))
     }
 }
 
@@ -181,7 +183,7 @@ mod tests {
     #[test]
     fn session_starts_come_back_after_a_day() {
         let start = Instant::now();
-        let mut starts = SessionStarts::new(1, start);
+        let mut starts = SessionStarts::new(1, SessionStarts::WINDOW, start);
         assert!(starts.admit(start));
         assert!(!starts.admit(start + SECOND));
         assert_eq!(starts.remaining(), 0);

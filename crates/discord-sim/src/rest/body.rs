@@ -43,6 +43,25 @@ impl Body {
     }
 }
 
+/// A body as it is shown: of a form, the JSON in it, with `files`, the names of its files.
+pub(super) fn shown(content_type: &str, bytes: &[u8]) -> String {
+    let text = || String::from_utf8_lossy(bytes).into_owned();
+    let Some(boundary) = boundary(content_type) else {
+        return text();
+    };
+    match read_form(bytes, &boundary) {
+        Ok(Body {
+            json: Value::Object(mut json),
+            files,
+        }) => {
+            let names = files.into_iter().map(|file| Value::String(file.name));
+            json.insert("files".to_owned(), names.collect());
+            Value::Object(json).to_string()
+        }
+        _ => text(),
+    }
+}
+
 fn json(bytes: &[u8]) -> Result<Value, Refusal> {
     let invalid = |_| Refusal::bad(50_109, "The request body contains invalid JSON.");
     serde_json::from_slice(bytes).map_err(invalid)
@@ -162,6 +181,9 @@ mod tests {
             size: 13,
         };
         assert_eq!(body.files, [file]);
+        let shown = shown("multipart/form-data; boundary=xyz", text.as_bytes());
+        assert_eq!(shown, r#"{"content":"c","files":["a b.txt"]}"#);
+        assert_eq!(super::shown("application/json", b"{"), "{");
     }
 
     #[test]

@@ -10,6 +10,9 @@ use crate::faults::Host;
 /// Connections and requests kept; of older ones only the number is known.
 const KEPT: usize = 20_000;
 
+/// Bytes of requests' bodies kept.
+const BYTES_KEPT: usize = 32 * 1024 * 1024;
+
 /// Routes counted by name.
 const ROUTES: usize = 200;
 
@@ -45,7 +48,7 @@ pub struct RestRequest {
     pub route: String,
     /// The status of the answer; `None` = the connection was reset instead.
     pub status: Option<u16>,
-    /// Its body, the first 4 KiB.
+    /// Its body, the first 64 KiB. Of a form, the JSON in it, with `files`: their names.
     pub body: String,
 }
 
@@ -55,6 +58,9 @@ pub(crate) struct Traffic {
     connections: VecDeque<ConnectionMade>,
     made: u64,
     requests: VecDeque<RestRequest>,
+    /// Bytes of their bodies.
+    shown: usize,
+    requested: u64,
     routes: BTreeMap<String, u64>,
 }
 
@@ -95,7 +101,15 @@ impl Traffic {
             let route = if full { "other" } else { &request.route };
             *self.routes.entry(route.to_owned()).or_default() += 1;
         }
-        push(&mut self.requests, request);
+        self.requested += 1;
+        self.shown += request.body.len();
+        self.requests.push_back(request);
+        while self.requests.len() > KEPT || self.shown > BYTES_KEPT {
+            let Some(oldest) = self.requests.pop_front() else {
+                break;
+            };
+            self.shown -= oldest.body.len();
+        }
     }
 
     /// The last 20,000 connections, oldest first.
@@ -111,6 +125,18 @@ impl Traffic {
     /// The last 20,000 requests, oldest first.
     pub(crate) fn requests(&self) -> impl Iterator<Item = &RestRequest> {
         self.requests.iter()
+    }
+
+    /// How many requests were made.
+    pub(crate) fn requests_made(&self) -> u64 {
+        self.requested
+    }
+
+    /// The requests after the first `made`, as far as they are kept.
+    pub(crate) fn requests_after(&self, made: u64) -> impl Iterator<Item = &RestRequest> {
+        let new = usize::try_from(self.requested - made).unwrap_or(usize::MAX);
+        let skipped = self.requests.len().saturating_sub(new);
+        self.requests.iter().skip(skipped)
     }
 
     /// How many requests there were for each route.
@@ -149,16 +175,35 @@ mod tests {
         assert_eq!(traffic.connections_made(), KEPT as u64 + 1);
     }
 
+    fn request(route: &str, body: String) -> RestRequest {
+        RestRequest {
+            at: Instant::now(),
+            route: route.to_owned(),
+            status: Some(200),
+            body,
+        }
+    }
+
+    #[test]
+    fn requests_are_kept_up_to_so_many_bytes() {
+        let mut traffic = Traffic::default();
+        let body = "x".repeat(BYTES_KEPT / 4);
+        for _ in 0..6 {
+            traffic.requested(request("POST /big", body.clone()));
+        }
+        assert_eq!(traffic.requests().count(), 4);
+        traffic.requested(request("POST /small", String::new()));
+        assert_eq!(traffic.requests_made(), 7);
+        let routes = |made| traffic.requests_after(made).map(|r| r.route.as_str());
+        assert_eq!(routes(6).collect::<Vec<_>>(), ["POST /small"]);
+        assert_eq!((routes(7).count(), routes(0).count()), (0, 5));
+    }
+
     #[test]
     fn routes_are_counted_up_to_a_bound() {
         let mut traffic = Traffic::default();
         for n in 0..=ROUTES {
-            let request = RestRequest {
-                at: Instant::now(),
-                route: format!("GET /{n}"),
-                status: Some(404),
-                body: String::new(),
-            };
+            let request = request(&format!("GET /{n}"), String::new());
             traffic.requested(request.clone());
             traffic.requested(request);
         }

@@ -177,10 +177,19 @@ impl World {
             &state,
         )];
         if channel.is_some() {
-            let server = voice_server(guild_id, session);
+            let server = self.voice_server(guild_id, session);
             answers.push(Dispatch::plain(at, "VOICE_SERVER_UPDATE", 0, &server));
         }
         Ok(answers)
+    }
+
+    /// VOICE_SERVER_UPDATE of a guild.
+    pub(crate) fn voice_server(&self, guild: u64, look: u64) -> Value {
+        json!({
+            "token": format!("{look:016x}"),
+            "guild_id": id(guild),
+            "endpoint": self.config.voice_endpoint,
+        })
     }
 
     /// Request Soundboard Sounds (op 31): SOUNDBOARD_SOUNDS for each guild that the bot is in.
@@ -239,15 +248,6 @@ enum Wanted {
     Users(Vec<u64>),
     /// Lower-case beginning of the name, and how many at most.
     Named(String, usize),
-}
-
-/// VOICE_SERVER_UPDATE of a guild.
-pub(crate) fn voice_server(guild: u64, look: u64) -> Value {
-    json!({
-        "token": format!("{look:016x}"),
-        "guild_id": id(guild),
-        "endpoint": "voice.example.com:443",
-    })
 }
 
 /// Adds the guild to an object.

@@ -148,6 +148,13 @@ impl World {
             .collect()
     }
 
+    /// The messages that the bot has written, of every channel.
+    pub(crate) fn written_by_bot(&self) -> impl Iterator<Item = &Message> {
+        let in_guilds = self.guilds.values().flat_map(|guild| &guild.messages);
+        let all = in_guilds.chain(&self.dm_messages);
+        all.filter(|message| message.author == 0 && message.written.is_some())
+    }
+
     /// The message object as REST answers it.
     pub(crate) fn message_object(&self, message: &Message) -> Value {
         json!(message.json(&self.users[message.author as usize]))

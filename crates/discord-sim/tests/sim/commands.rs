@@ -106,3 +106,27 @@ async fn a_command_without_an_answer_is_counted() {
     );
     assert!(sim.violations().is_empty());
 }
+
+#[tokio::test]
+async fn the_voice_server_is_the_one_that_was_named() {
+    let mut config = crate::config();
+    config.world.voice_endpoint = "127.0.0.1:5000".to_owned();
+    let sim = crate::start(config).await;
+    let (mut client, _) = RawClient::ready(&sim, 0, 1).await;
+    let guild = client.event("GUILD_CREATE").await["d"].clone();
+    let mut channels = guild["channels"].as_array().unwrap().iter();
+    let is_voice = |channel: &&serde_json::Value| channel["type"] == 2 && channel["flags"] == 0;
+    let channel = channels.find(is_voice).unwrap();
+    let d = json!({
+        "guild_id": guild["id"], "channel_id": channel["id"], "self_mute": true, "self_deaf": false,
+    });
+    client.send(&json!({"op": 4, "d": d})).await;
+    let state = client.event("VOICE_STATE_UPDATE").await;
+    assert_eq!(
+        (&state["d"]["channel_id"], &state["d"]["self_mute"]),
+        (&channel["id"], &json!(true))
+    );
+    let server = client.event("VOICE_SERVER_UPDATE").await;
+    assert_eq!(server["d"]["endpoint"], "127.0.0.1:5000");
+    assert_eq!(server["d"]["guild_id"], guild["id"]);
+}

@@ -14,6 +14,7 @@ mod load;
 mod program;
 mod rest;
 mod rest_faults;
+mod scenarios;
 mod sessions;
 mod transport;
 mod twilight;

@@ -318,3 +318,23 @@ async fn a_new_session_is_consistent_with_the_world_under_load() {
     sim.stop_load();
     running.await.unwrap();
 }
+
+#[tokio::test]
+async fn times_pass_faster_on_request() {
+    let sim = start(SimConfig {
+        time_scale: 100.0,
+        ..config()
+    })
+    .await;
+    let mut client = RawClient::connect(&sim, "v=10&encoding=json").await;
+    let hello = client.op(10).await;
+    assert_eq!(hello["d"]["heartbeat_interval"], 412);
+    let command = json!({"do": "command", "name": "ping"});
+    sim.act(&serde_json::from_value(command).unwrap()).unwrap();
+    let begun = std::time::Instant::now();
+    until("the interaction is overdue", || {
+        sim.status().interactions.unanswered == 1
+    })
+    .await;
+    assert!(begun.elapsed() < std::time::Duration::from_secs(2));
+}
