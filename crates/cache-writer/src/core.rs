@@ -12,7 +12,7 @@
 //!
 //! **Invariant:** nothing outside [`layout`] knows a key; nothing inside it knows an event.
 //!
-//! **Invariant:** a payload that a rule can't use changes nothing and is reported in its [`plan::Outcome`]; it never panics.
+//! **Invariant:** a payload that a rule can't use changes nothing and is reported in its [`outcome::Outcome`]; it never panics.
 
 pub mod applied;
 mod apply;
@@ -22,6 +22,7 @@ pub mod event;
 pub mod journal;
 pub mod layout;
 mod object;
+pub mod outcome;
 pub mod owner;
 pub mod plan;
 pub mod purge;
@@ -32,3 +33,5 @@ pub mod snapshot;
 mod step;
 mod tally;
 mod totals;
+pub mod unusable;
+pub mod write;

@@ -4,11 +4,13 @@
 //! - [`partition`] is the life of a subscription: deliveries after deliveries, then letting go;
 //! - [`owner`] carries out what `core::owner` asks for, [`incoming`] turns deliveries into events;
 //! - [`store`] talks to Redis, [`publish`] publishes;
+//! - [`declarations`] declares what all of them use;
 //! - [`assignment`] shares the partitions among replicas, [`gauges`] and [`guild_log`] tell what goes on;
 //! - [`shared`] is what all partitions have in common.
 
 mod app;
 mod assignment;
+mod declarations;
 mod gauges;
 mod guild_log;
 mod incoming;

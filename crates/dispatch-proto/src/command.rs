@@ -23,11 +23,16 @@ mod shape;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-pub use packet::{MAX_PACKET, Packet};
+pub use packet::Packet;
 pub use refusal::Refusal;
 pub use reply::Reply;
 
 use crate::partition::shard_of;
+
+/// The largest packet that Discord takes, in bytes of JSON.
+///
+/// Source: Discord, "Gateway", sending events: a larger one is answered with close code 4002.
+pub const MAX_PACKET: usize = 4096;
 use shape::{number, object, snowflake};
 
 /// Header of a command for a shard: [`Operation::header`].

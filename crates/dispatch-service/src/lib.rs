@@ -7,6 +7,7 @@
 
 pub mod amqp;
 pub mod backoff;
+pub mod clock;
 #[cfg(feature = "discord")]
 pub mod discord;
 pub mod health;

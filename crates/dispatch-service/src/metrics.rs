@@ -11,8 +11,6 @@ use metrics::{Gauge, Key, KeyName, Level, Metadata, SharedString, with_recorder}
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use serde::{Serialize, Serializer};
 
-use crate::{amqp, redis_link};
-
 /// Upper bounds in seconds for histograms whose name ends in `_seconds`: from a loopback round trip to a slow failover.
 const SECONDS: &[f64] = &[
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0,
@@ -185,22 +183,19 @@ macro_rules! catalogue {
     (@unit bytes) => { ::core::option::Option::Some($crate::metrics::Unit::Bytes) };
 }
 
-/// Metrics that every service exports.
-pub fn shared() -> impl Iterator<Item = &'static Metric> {
-    amqp::METRICS.iter().chain(redis_link::METRICS)
-}
-
-/// Installs the process's recorder, with the shared metrics and these.
+/// Installs the process's recorder, with these metrics.
 ///
 /// # Errors
 ///
 /// If a recorder is installed already.
-pub(crate) fn install(of_service: &'static [Metric]) -> Result<PrometheusHandle, BuildError> {
+pub(crate) fn install(
+    metrics: impl Iterator<Item = &'static Metric>,
+) -> Result<PrometheusHandle, BuildError> {
     let handle = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), SECONDS)?
         .set_buckets_for_metric(Matcher::Suffix("_events".to_owned()), EVENTS)?
         .install_recorder()?;
-    shared().chain(of_service).for_each(Metric::register);
+    metrics.for_each(Metric::register);
     Ok(handle)
 }
 

@@ -17,11 +17,12 @@ use tokio_util::sync::CancellationToken;
 use tracing_subscriber::EnvFilter;
 
 use crate::{
+    amqp,
     health::Health,
     http,
     logging::{self, Format},
     metrics::{self, Metric},
-    probe,
+    probe, redis_link,
     settings::{
         Reader, address,
         catalogue::{ALL, LOG_FORMAT, PROMETHEUS_HOST, PROMETHEUS_PORT, REFUSAL_WAIT, RUST_LOG},
@@ -45,8 +46,13 @@ pub struct Service {
     pub about: &'static str,
     /// Port of metrics and health if `PROMETHEUS_PORT` is not set.
     pub port: u16,
-    /// What it exports beside [`metrics::shared`].
+    /// What it exports beside [`shared_metrics`].
     pub metrics: &'static [Metric],
+}
+
+/// Metrics that every service exports.
+pub fn shared_metrics() -> impl Iterator<Item = &'static Metric> {
+    amqp::METRICS.iter().chain(redis_link::METRICS)
 }
 
 /// What a running service gets from its surroundings.
@@ -160,7 +166,7 @@ fn print_catalogue(service: Service) -> ExitCode {
     let all = serde_json::json!({
         "settings": ALL,
         "metrics": service.metrics,
-        "shared_metrics": metrics::shared().collect::<Vec<_>>(),
+        "shared_metrics": shared_metrics().collect::<Vec<_>>(),
     });
     println!("{all:#}");
     ExitCode::SUCCESS
@@ -178,8 +184,8 @@ where
 {
     // Several TLS users are linked in; the one provider is named so that none has to guess. A second call finds it set.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let recorder =
-        metrics::install(service.metrics).context("cannot install the metrics recorder")?;
+    let recorder = metrics::install(shared_metrics().chain(service.metrics))
+        .context("cannot install the metrics recorder")?;
     tokio::spawn(metrics::upkeep(recorder.clone()));
     let surroundings = Surroundings {
         stop: CancellationToken::new(),

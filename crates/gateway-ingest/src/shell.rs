@@ -11,6 +11,7 @@ mod link;
 mod links;
 mod members;
 mod notices;
+mod order;
 mod ownership;
 mod plan;
 mod publishers;
@@ -27,6 +28,7 @@ use std::{
 };
 
 use dispatch_service::{
+    clock::unix_millis,
     discord::{Client, GatewayBot, StartLimit},
     health::{Condition, Health},
     identity::Bot,
@@ -293,5 +295,5 @@ fn instance() -> String {
     let host = std::fs::read_to_string("/etc/hostname").unwrap_or_default();
     let host = host.trim();
     let random = RandomState::new().hash_one(std::process::id());
-    format!("{host}-{:x}-{random:016x}", context::unix_millis())
+    format!("{host}-{:x}-{random:016x}", unix_millis())
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use crate::install::on_path;
+use crate::program::on_path;
 use crate::wait;
 
 /// Variables of our own environment that a child gets too: nothing else of it reaches the child.

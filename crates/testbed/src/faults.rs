@@ -21,6 +21,11 @@ use std::time::Duration;
 use crate::collector::check::{Report, Tolerated};
 use strike::Strike;
 
+/// Short, so that stalled acknowledgements show soon; long enough to leave room for commands under the send limit.
+const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Longest time for everything to arrive after a strike, and at the end.
+const ARRIVE_LIMIT: Duration = Duration::from_secs(60);
+
 /// One case: strikes under load, then the comparison.
 #[derive(Clone, Debug)]
 pub struct Case {

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
 
+use crate::program::{existing, on_path};
+
 /// Where RabbitMQ's programs are.
 #[derive(Clone, Debug)]
 pub struct RabbitMqPrograms {
@@ -233,25 +235,11 @@ pub fn run(command: &[String], log: &Path) -> Result<()> {
     Ok(())
 }
 
-/// The path of a program on `PATH`, or in the folders of system programs that a user's `PATH` may lack.
-#[must_use]
-pub fn on_path(program: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
-    std::env::split_paths(&path)
-        .chain(system)
-        .find_map(|folder| existing(folder.join(program)))
-}
-
 fn rabbitmq_server() -> Option<PathBuf> {
     RABBITMQ_FOLDERS
         .iter()
         .find_map(|folder| existing(Path::new(folder).join("rabbitmq-server")))
         .or_else(|| on_path("rabbitmq-server"))
-}
-
-fn existing(path: PathBuf) -> Option<PathBuf> {
-    path.is_file().then_some(path)
 }
 
 fn list(missing: &[Missing]) -> String {

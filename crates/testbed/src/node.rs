@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail};
 use tokio::process::Command;
 
-use crate::install::on_path;
+use crate::program::on_path;
 use crate::program::{INSTALL_LIMIT, run};
 
 /// What to do where it can't be had.

@@ -1,5 +1,6 @@
-//! Running programs that are not ours.
+//! Finding and running programs that are not ours.
 
+use std::path::PathBuf;
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
@@ -18,4 +19,19 @@ pub async fn run(command: &mut Command, limit: Duration) -> Result<Output> {
     let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
     let output = tokio::time::timeout(limit, output).await;
     output.context("it doesn't end")?.context("can't start it")
+}
+
+/// The path of a program on `PATH`, or in the folders of system programs that a user's `PATH` may lack.
+#[must_use]
+pub fn on_path(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin", "/usr/local/sbin"].map(PathBuf::from);
+    std::env::split_paths(&path)
+        .chain(system)
+        .find_map(|folder| existing(folder.join(program)))
+}
+
+/// The path, if a file is there.
+pub(crate) fn existing(path: PathBuf) -> Option<PathBuf> {
+    path.is_file().then_some(path)
 }

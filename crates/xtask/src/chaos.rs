@@ -4,9 +4,10 @@ use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
+use dispatch_service::clock::unix_time;
 use testbed::faults::{cases, run::run as run_case, table};
 use testbed::install::Missing;
 use testbed::servers::{Persistence, Servers};
@@ -38,7 +39,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     install::ensure(&[Missing::RabbitMq, Missing::Redis], false)?;
     build::release()?;
     let mut stop = Stop::new()?;
-    let seed = args.seed.unwrap_or_else(seconds_now);
+    let seed = args.seed.unwrap_or_else(|| unix_time().as_secs());
     let step = Step::begin("Starting RabbitMQ and Redis", false);
     let mut servers = Servers::start(Persistence::EveryWrite).await?;
     step.done();
@@ -116,12 +117,6 @@ fn quantile(sorted: &[Duration], share: f64) -> Duration {
     let rank = (share * sorted.len() as f64).ceil() as usize;
     let index = rank.saturating_sub(1);
     sorted.get(index).copied().unwrap_or_default()
-}
-
-fn seconds_now() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |now| now.as_secs())
 }
 
 #[cfg(test)]

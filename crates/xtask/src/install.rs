@@ -4,6 +4,7 @@ use std::io::{IsTerminal, stdin};
 
 use anyhow::{Result, bail};
 use testbed::install::{self, Missing};
+use testbed::program::on_path;
 
 use crate::progress::Step;
 
@@ -38,7 +39,7 @@ pub(crate) fn ensure(needed: &[Missing], plain: bool) -> Result<()> {
 fn missing(needed: &[Missing]) -> Vec<Missing> {
     let mut missing = install::missing();
     missing.extend(install::missing_for_tests());
-    if install::on_path("debootstrap").is_none() {
+    if on_path("debootstrap").is_none() {
         missing.push(Missing::Debootstrap);
     }
     missing.retain(|program| needed.contains(program));

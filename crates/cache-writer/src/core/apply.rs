@@ -9,11 +9,12 @@ use super::{
     entity::{Entity, Index},
     event::Event,
     object::{Object, is_object, string},
-    plan::{Note, Outcome, Write},
+    outcome::{Note, Outcome},
     settings::Settings,
     snapshot::Snapshot,
     step::{Merging, Step, Steps, Written},
     totals::{self, Right},
+    write::Write,
 };
 
 /// The cache as it stands at a point of the batch: what was read, under what the events so far have

@@ -2,12 +2,11 @@
 
 use std::sync::OnceLock;
 
-use thiserror::Error;
-
 use super::{
     rules,
     step::{Scope, Steps},
     totals::Origin,
+    unusable::Unusable,
 };
 
 /// One dispatch. Its payload is scanned once, the first time that the core needs it.
@@ -77,19 +76,4 @@ impl<'a> Event<'a> {
     pub(super) fn scope(&self) -> Scope {
         self.steps().map_or(Scope::Nothing, |steps| steps.scope)
     }
-}
-
-/// Why a payload can't be used. The event is published all the same; it changes nothing and has no
-/// `old`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
-pub enum Unusable {
-    /// `d` is no JSON object.
-    #[error("payload is not an object")]
-    NotAnObject,
-    /// A field that the rule needs is absent or null.
-    #[error("field {0} is missing")]
-    Missing(&'static str),
-    /// A field that the rule needs is of another type, or an id that is not made of digits.
-    #[error("field {0} has the wrong type")]
-    WrongType(&'static str),
 }

@@ -19,8 +19,8 @@ use self::{
 };
 use super::{
     entity::{Entity, Index},
-    plan::Write,
     settings::{Layouts, Settings},
+    write::Write,
 };
 
 /// The most keys or fields of one command, so that none blocks Redis for long.

@@ -9,7 +9,7 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
-use super::event::Unusable;
+use super::unusable::Unusable;
 
 /// The fields of a JSON object: their names, and the text of their values.
 #[derive(Clone, Debug)]

@@ -5,14 +5,16 @@ use std::collections::HashSet;
 use super::{
     apply::{State, bot_of},
     entity::Entity,
-    event::{Event, Unusable},
+    event::Event,
     layout,
+    outcome::{Note, Outcome},
     purge::{Purge, Target},
     rules,
     settings::Settings,
     snapshot::{Reads, Snapshot},
     step::{Scope, Step, Steps, Written},
     totals::{self, Right},
+    write::Write,
 };
 
 /// What a batch publishes and writes.
@@ -22,62 +24,6 @@ pub struct Plan {
     pub events: Vec<Outcome>,
     /// Sorted, at most one for each entity.
     pub writes: Vec<Write>,
-}
-
-/// What one event has found and told.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// JSON text of the state before the event, byte for byte as it was cached.
-    pub old: Option<String>,
-    /// Something worth a log line.
-    pub note: Option<Note>,
-    /// Bad elements of lists that were left out.
-    pub skipped: u32,
-}
-
-/// Something about an event that is worth a log line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Note {
-    /// The payload can't be used; it has changed nothing.
-    Unusable(Unusable),
-    /// The bot has joined a guild: GUILD_CREATE for one that is not cached, not even as a stub.
-    Joined {
-        /// The guild.
-        guild: u64,
-        /// Its name, if the payload has one.
-        name: Option<String>,
-    },
-    /// The bot has left a guild.
-    Left {
-        /// The guild.
-        guild: u64,
-        /// Its name, if it was cached.
-        name: Option<String>,
-    },
-}
-
-/// One change of the cache.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Write {
-    /// The entity's value becomes this JSON text.
-    Put {
-        /// What is stored.
-        entity: Entity,
-        /// Its JSON text.
-        value: String,
-    },
-    /// The entity goes, if it is there.
-    Delete(Entity),
-}
-
-impl Write {
-    /// What is written.
-    #[must_use]
-    pub fn entity(&self) -> Entity {
-        match self {
-            Self::Put { entity, .. } | Self::Delete(entity) => *entity,
-        }
-    }
 }
 
 /// How many events from the front can go into one batch.

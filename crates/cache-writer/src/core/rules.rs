@@ -24,10 +24,10 @@ use std::borrow::Cow;
 
 use super::{
     entity::{Entity, Family},
-    event::Unusable,
     object::{Object, string},
     step::{Scope, Step, Steps},
     totals::Origin,
+    unusable::Unusable,
 };
 
 type Outcome<'a> = Result<Steps<'a>, Unusable>;

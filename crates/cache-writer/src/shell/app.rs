@@ -1,18 +1,16 @@
 //! The link to RabbitMQ and the tasks that live on it.
 
-use std::{ops::Range, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use dispatch_proto::rabbit::RAW_EXCHANGE;
-use dispatch_service::{
-    amqp::AmqpLink, backoff::Backoff, health::Condition, start::Surroundings, topology,
-};
-use lapin::{Channel, Connection, ExchangeKind};
+use dispatch_service::{amqp::AmqpLink, backoff::Backoff, health::Condition, start::Surroundings};
+use lapin::Connection;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    assignment::Assignments, gauges, guild_log::GuildLog, partition::Partition, shared::Shared,
+    assignment::Assignments, declarations, gauges, guild_log::GuildLog, partition::Partition,
+    shared::Shared,
 };
 use crate::{config::Config, metrics};
 
@@ -85,7 +83,7 @@ impl App {
     async fn declare(&self, connection: &Connection) -> lapin::Result<()> {
         let config = &self.shared.config;
         let channel = connection.create_channel().await?;
-        declare(&channel, config, 0..config.partitions).await?;
+        declarations::declare(&channel, config, 0..config.partitions).await?;
         channel.close(200, "declared".into()).await
     }
 
@@ -127,24 +125,4 @@ impl App {
         tasks.abort_all();
         while tasks.join_next().await.is_some() {}
     }
-}
-
-/// Declares all that the service uses, with the queues of these partitions.
-pub(super) async fn declare(
-    channel: &Channel,
-    config: &Config,
-    partitions: Range<u32>,
-) -> lapin::Result<()> {
-    let namespace = &config.namespace;
-    topology::declare_events(channel, namespace, config.default_queue).await?;
-    let raw = namespace.name(RAW_EXCHANGE);
-    topology::declare_exchange(channel, &raw, ExchangeKind::Direct).await?;
-    for partition in partitions {
-        topology::declare_raw_queue(channel, namespace, partition, config.queue_type).await?;
-    }
-    topology::declare_dead(channel, namespace).await?;
-    if let Some(spectacles) = &config.spectacles {
-        topology::declare_exchange(channel, &spectacles.exchange, ExchangeKind::Direct).await?;
-    }
-    Ok(())
 }

@@ -1,10 +1,8 @@
 //! The `state_*` gauges: the sizes of the cache, cheap at any size.
 
-use std::{
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{sync::Arc, time::Duration};
 
+use dispatch_service::clock::unix_millis;
 use redis::{RedisError, cmd};
 use tokio_util::sync::CancellationToken;
 
@@ -36,13 +34,9 @@ async fn update(config: &Config) -> Result<(), RedisError> {
         .arg(&counts_key)
         .query_async(&mut connection)
         .await?;
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
     let counts = counts(
         fields.iter().map(|(field, count)| (field.as_str(), *count)),
-        now_ms,
+        unix_millis(),
     );
     for (family, count) in counts.families {
         metrics::cached(family, count);

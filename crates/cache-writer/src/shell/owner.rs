@@ -16,8 +16,9 @@ use super::{
 use crate::{
     core::{
         event::Event,
+        outcome::{Note, Outcome},
         owner::{Action, Claim, Finding, Owner, Publication, Reason},
-        plan::{self, Note, Outcome, Plan},
+        plan::{self, Plan},
         snapshot::Snapshot,
     },
     error::{PartitionError, StoreError},

@@ -22,8 +22,8 @@ use lapin::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    app,
     assignment::{Assignment, Assignments},
+    declarations,
     owner::PartitionOwner,
     publish::EventPublisher,
     shared::Shared,
@@ -109,7 +109,7 @@ impl Partition {
         let channel = publisher.channel();
         let config = &self.shared.config;
         // Also what others declare: it may have been deleted since.
-        app::declare(channel, config, self.number..self.number + 1).await?;
+        declarations::declare(channel, config, self.number..self.number + 1).await?;
         channel
             .basic_qos(PREFETCH, BasicQosOptions::default())
             .await?;

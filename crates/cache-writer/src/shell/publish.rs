@@ -12,6 +12,7 @@ use dispatch_proto::{
 use dispatch_service::{
     amqp::{DeadLetter, Message, PublishError, Publisher, told_if_slow},
     backoff::Backoff,
+    clock::unix_micros,
 };
 use lapin::{
     BasicProperties,
@@ -85,7 +86,7 @@ impl EventPublisher {
         let begun = std::time::Instant::now();
         told_if_slow("a batch of events", self.publish_all(events)).await?;
         metrics::published(begun.elapsed().as_secs_f64());
-        let now = now_us();
+        let now = unix_micros();
         for event in events {
             metrics::latency(
                 Duration::from_micros(now.saturating_sub(event.received_us)).as_secs_f64(),
@@ -294,12 +295,4 @@ fn properties(event: &Outgoing<'_>, kind: &str, id: String) -> BasicProperties {
         .with_type(kind.into())
         .with_message_id(id.into())
         .with_headers(headers)
-}
-
-/// Microseconds of Unix time.
-fn now_us() -> u64 {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_micros()).unwrap_or(u64::MAX)
 }

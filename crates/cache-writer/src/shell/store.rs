@@ -6,10 +6,13 @@
 
 mod commands;
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
 use dispatch_proto::redis::PartitionKeys;
-use dispatch_service::redis_link::{Connection, RedisLink};
+use dispatch_service::{
+    clock::unix_millis,
+    redis_link::{Connection, RedisLink},
+};
 use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value, pipe};
 
 use self::commands::Databases;
@@ -20,10 +23,10 @@ use crate::{
         entity::{Entity, Index},
         layout::{self, Location, index},
         owner::{Claim, Commit, Loaded},
-        plan::Write,
         purge::Purge,
         settings::Settings,
         snapshot::{Reads, Snapshot},
+        write::Write,
     },
     error::StoreError,
     metrics,
@@ -209,7 +212,7 @@ impl Store {
     async fn execute(&mut self, bookkeeping: Pipeline, writes: &[Write]) -> Result<(), StoreError> {
         let mut pipe = bookkeeping;
         let kept = pipe.cmd_iter().count();
-        let commands = layout::commands(writes, &self.settings, now_ms());
+        let commands = layout::commands(writes, &self.settings, unix_millis());
         self.databases.add_writes(&mut pipe, commands);
         pipe.atomic().ignore_errors();
         let replies: Option<Vec<RedisResult<Value>>> = self.query(&pipe).await?;
@@ -306,7 +309,7 @@ fn add_index_read(pipe: &mut Pipeline, index: Index, key: &str) {
     if index.is_sorted() {
         pipe.cmd("ZRANGEBYSCORE")
             .arg(key)
-            .arg(format!("({}", now_ms()))
+            .arg(format!("({}", unix_millis()))
             .arg("+inf");
     } else {
         pipe.cmd("SMEMBERS").arg(key);
@@ -325,11 +328,4 @@ fn add_scan(pipe: &mut Pipeline, index: Index, key: &str, cursor: u64) {
 /// A reply as a value; none if the command failed on its own (a key of a foreign type counts as empty).
 fn parse<T: FromRedisValue>(reply: RedisResult<Value>) -> Option<T> {
     from_redis_value(reply.ok()?).ok()
-}
-
-fn now_ms() -> u64 {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default();
-    u64::try_from(now.as_millis()).unwrap_or(u64::MAX)
 }

@@ -6,8 +6,8 @@ use cache_writer::core::{
         Command, Database, PAGE, commands, dispatch,
         index::{self, counts},
     },
-    plan::Write,
     settings::{Layouts, Settings},
+    write::Write,
 };
 
 const NOW: u64 = 1_700_000_000_000;

@@ -1,9 +1,6 @@
 //! Each event's rule by example: what was cached, the event, its `old`, what is cached then.
 
-use cache_writer::core::{
-    layout::dispatch,
-    plan::{Outcome, Write},
-};
+use cache_writer::core::{layout::dispatch, outcome::Outcome, write::Write};
 
 use super::writer::{Dispatch, Writer};
 

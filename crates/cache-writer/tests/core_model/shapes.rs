@@ -1,9 +1,9 @@
 //! Payloads that are not what they should be.
 
 use cache_writer::core::{
-    event::Unusable,
-    plan::{Note, Outcome},
+    outcome::{Note, Outcome},
     settings::Settings,
+    unusable::Unusable,
 };
 
 use super::{

@@ -7,11 +7,13 @@ use cache_writer::core::{
     entity::{Entity, Index},
     event::Event,
     layout::{self, dispatch, index},
+    outcome::Outcome,
     owner::{Action, EventId, Loaded, Owner, Publication},
-    plan::{self, Outcome, Write},
+    plan,
     purge::Purge,
     settings::Settings,
     snapshot::Snapshot,
+    write::Write,
 };
 use serde_json::Value;
 

@@ -1,6 +1,8 @@
 //! The router's clock.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
+
+use dispatch_service::clock::unix_millis;
 
 /// Milliseconds since the start of the process. They never go back, as those of the system's clock may.
 #[derive(Clone, Copy, Debug)]
@@ -21,7 +23,7 @@ impl Clock {
 
     /// A time of this clock in milliseconds of Unix time.
     pub(crate) fn unix(self, time: u64) -> u64 {
-        let (now, unix) = (self.now(), unix_now());
+        let (now, unix) = (self.now(), unix_millis());
         (unix.saturating_add(time)).saturating_sub(now)
     }
 
@@ -35,12 +37,6 @@ impl Clock {
             None => std::future::pending().await,
         }
     }
-}
-
-/// Milliseconds of Unix time.
-pub(crate) fn unix_now() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH);
-    since.map_or(0, millis)
 }
 
 pub(crate) fn millis(duration: Duration) -> u64 {

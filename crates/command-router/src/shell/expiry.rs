@@ -3,13 +3,16 @@
 use std::{borrow::Cow, collections::BTreeSet, time::Duration};
 
 use dispatch_proto::rabbit::shard_queue;
-use dispatch_service::amqp::{close_channel, deadline, reply_encoding};
+use dispatch_service::{
+    amqp::{close_channel, deadline, reply_encoding},
+    clock::unix_millis,
+};
 use lapin::{Channel, Connection, options::BasicGetOptions};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    clock::{millis, unix_now},
+    clock::millis,
     dead_letters::DeadLetters,
     envelope::Envelope,
     queues::{Queues, counts},
@@ -111,7 +114,7 @@ impl<'a> Expiry<'a> {
             let (messages, consumers) = (counts.messages, counts.consumers);
             if self
                 .unattended
-                .observe(shard, messages, consumers, unix_now())
+                .observe(shard, messages, consumers, unix_millis())
             {
                 self.expire(shard, ending).await?;
             }
@@ -165,7 +168,7 @@ impl<'a> Expiry<'a> {
             let behind = message.message_count;
             let delivery = message.delivery;
             let deadline = deadline(&delivery.properties);
-            match self.unattended.head(shard, deadline, behind, unix_now()) {
+            match self.unattended.head(shard, deadline, behind, unix_millis()) {
                 Head::Waits => return Ok(()),
                 Head::Expired => {
                     let envelope = Envelope {

@@ -1,16 +1,12 @@
 //! What Redis says about the shards.
 
-use std::{
-    collections::HashMap,
-    sync::Arc,
-    time::{Duration, SystemTime, UNIX_EPOCH},
-};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use dispatch_proto::{
     redis::{GIVEN_AWAY, OWNERS_HASH, SESSION_STARTS_HASH, SHARDS, STATUSES_HASH, shard_field},
     session::{ShardEntry, ShardStatus},
 };
-use dispatch_service::health::Condition;
+use dispatch_service::{clock::unix_millis, health::Condition};
 use redis::{AsyncCommands, RedisError};
 use tokio::sync::watch;
 
@@ -125,8 +121,7 @@ impl Shards {
         type Fields<T> = HashMap<String, T>;
         let (statuses, mut owners, starts): (Fields<String>, Fields<String>, Fields<u64>) =
             pipe.query_async(&mut redis).await?;
-        let now = SystemTime::now().duration_since(UNIX_EPOCH);
-        let now = now.unwrap_or_default().as_millis() as u64;
+        let now = unix_millis();
         let total = self.total().unwrap_or_default();
         let entry = |shard| {
             let field = shard_field(total, shard);

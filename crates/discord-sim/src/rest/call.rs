@@ -183,6 +183,11 @@ pub(super) fn ids(fields: &Fields, name: &str) -> Option<Vec<u64>> {
     list.iter().map(snowflake_of).collect()
 }
 
+/// The same, where they must be there.
+pub(super) fn ids_of(call: &Call, name: &str) -> Result<Vec<u64>, Refusal> {
+    ids(call.fields()?, name).ok_or_else(|| Refusal::required(name))
+}
+
 pub(super) fn json(value: impl Serialize) -> Answer {
     let value = serde_json::to_value(value);
     value.map(Reply::Json).map_err(|_| {

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    call::{Answer, Call, Reply, ids, json},
+    call::{Answer, Call, Reply, json},
     messages,
     refusal::{Refusal, Unknown},
 };
@@ -543,8 +543,4 @@ pub(super) fn set_voice_status(call: &mut Call) -> Answer {
         &d,
     );
     Ok(Reply::Empty)
-}
-
-pub(super) fn ids_of(call: &Call, name: &str) -> Result<Vec<u64>, Refusal> {
-    ids(call.fields()?, name).ok_or_else(|| Refusal::required(name))
 }

@@ -3,8 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    call::{Answer, Call, Reply, ids, json},
-    channels::ids_of,
+    call::{Answer, Call, Reply, ids, ids_of, json},
     refusal::{Refusal, Unknown},
 };
 use crate::world::{Member, Planned, Role, id, intents, snowflake_of};

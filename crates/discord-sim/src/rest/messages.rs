@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{
-    call::{Answer, Call, Reply, ids, json},
+    call::{Answer, Call, Reply, ids, ids_of, json},
     refusal::{Refusal, Unknown},
 };
 use crate::{
@@ -424,7 +424,7 @@ pub(super) fn delete(call: &mut Call) -> Answer {
 
 pub(super) fn delete_many(call: &mut Call) -> Answer {
     let (channel, place) = call.channel()?;
-    let messages = ids(call.fields()?, "messages").ok_or_else(|| Refusal::required("messages"))?;
+    let messages = ids_of(call, "messages")?;
     if !(2..=100).contains(&messages.len()) {
         let message = "You can only bulk delete between 2 and 100 messages.";
         return Err(Refusal::bad(50_016, message));

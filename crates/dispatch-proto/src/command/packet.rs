@@ -6,15 +6,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{
-    Refusal,
+    MAX_PACKET, Refusal,
     shape::{number, object},
 };
 use data::About;
-
-/// The largest packet that Discord takes, in bytes of JSON.
-///
-/// Source: Discord, "Gateway", sending events: a larger one is answered with close code 4002.
-pub const MAX_PACKET: usize = 4096;
 
 /// A packet that may be sent to Discord, as the JSON text that will be sent: the sender's own bytes.
 ///

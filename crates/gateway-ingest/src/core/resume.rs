@@ -96,6 +96,23 @@ impl StoredTotal {
     }
 }
 
+/// What the public keys held before this process started to rewrite them: perhaps twilight-dispatch's sessions.
+#[derive(Clone, Debug, Default)]
+pub struct Inherited {
+    /// `gateway_sessions`, by shard.
+    pub sessions: BTreeMap<u32, SessionRecord>,
+    /// `gateway_shards`, and what speaks for and against it.
+    pub total: StoredTotal,
+}
+
+impl Inherited {
+    /// The number of shards to go on with, if there are sessions to resume.
+    #[must_use]
+    pub fn total(&self) -> Option<u32> {
+        self.total.kept()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -5,7 +5,6 @@ use dispatch_service::{
     discord::{Client, Failure},
     identity::{AnotherBot, Bot, bot_of},
 };
-use serde::Deserialize;
 use tokio_util::sync::CancellationToken;
 
 use super::store;
@@ -52,25 +51,4 @@ fn not_told(failure: &Failure) {
         %failure,
         "cannot ask discord which bot this is: not compared with what redis holds"
     );
-}
-
-/// The id in a user's JSON text.
-pub(crate) fn user_id(text: &str) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct User {
-        id: String,
-    }
-    serde_json::from_str::<User>(text).ok()?.id.parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_cached_user_has_an_id() {
-        assert_eq!(user_id(r#"{"name":"a","id":"12"}"#), Some(12));
-        assert_eq!(user_id(r#"{"id":null}"#), None);
-        assert_eq!(user_id("x"), None);
-    }
 }

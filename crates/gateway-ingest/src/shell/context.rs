@@ -2,7 +2,7 @@
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::Instant,
 };
 
 use tokio::sync::Semaphore;
@@ -15,10 +15,12 @@ use super::{
     notices::Notices,
     publishers::Publishers,
     replies::Replies,
-    store::Inherited,
     table::SessionTable,
 };
-use crate::{config::Config, core::repeats::Repeats};
+use crate::{
+    config::Config,
+    core::{repeats::Repeats, resume::Inherited},
+};
 
 /// What all shards share.
 #[derive(Debug)]
@@ -85,16 +87,4 @@ impl Budget {
             reserve: Arc::new(Semaphore::new(reserve as usize)),
         }
     }
-}
-
-/// Time since the Unix epoch.
-pub(crate) fn unix_time() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-}
-
-/// Milliseconds since the Unix epoch.
-pub(crate) fn unix_millis() -> u64 {
-    unix_time().as_millis() as u64
 }

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use dispatch_service::discord::{ChannelLog, Client, Entry};
+use dispatch_service::{
+    clock::unix_micros,
+    discord::{ChannelLog, Client, Entry},
+};
 use twilight_model::{
     id::{Id, marker::ChannelMarker},
     util::Timestamp,
 };
 
-use super::context::unix_time;
 use crate::{core::status::ShardEvent, metrics};
 
 /// Where notices are handed in.
@@ -29,7 +31,7 @@ impl Notices {
             title: format!("[Shard {shard}] {}", event.name()),
             description: None,
             colour,
-            at: Timestamp::from_micros(unix_time().as_micros() as i64).ok(),
+            at: Timestamp::from_micros(unix_micros() as i64).ok(),
         };
         if !log.tell(notice) {
             metrics::notice_dropped();

@@ -25,6 +25,7 @@ use super::{
     claim,
     context::Context,
     members::{self, Look},
+    order::{Order, Stay},
     shard,
     store::{self, Owned},
 };
@@ -38,25 +39,6 @@ use crate::{
 const EVERY: Duration = Duration::from_millis(500);
 /// Longest time for giving the last shards back when the process ends.
 const LAST_SHARDS: Duration = Duration::from_secs(1);
-
-/// What the shard's task is to do.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    /// The connection that holds the shard's lock.
-    pub(crate) right: Option<Arc<Connection>>,
-    pub(crate) stay: Stay,
-}
-
-/// Whether the shard stays in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Stay {
-    /// It does.
-    Yes,
-    /// It ends, in order.
-    Release,
-    /// Another process owns it: it ends at once.
-    LetGo,
-}
 
 /// How the shards came to their end.
 #[derive(Debug, PartialEq, Eq)]

@@ -7,11 +7,8 @@ use dispatch_service::{discord::GatewayBot, health::Condition};
 use redis::RedisResult;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    members::ALIVE_MILLIS,
-    store::{self, Inherited},
-};
-use crate::{config::Config, metrics};
+use super::{members::ALIVE_MILLIS, store};
+use crate::{config::Config, core::resume::Inherited, metrics};
 
 /// Time until Redis is asked again: for an answer, or for the end of others.
 const AGAIN: Duration = Duration::from_secs(1);

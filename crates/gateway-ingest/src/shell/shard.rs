@@ -26,7 +26,7 @@ use super::{
     commands::{Commands, Inbound},
     context::Context,
     identify::IdentifyQueue,
-    ownership::{Order, Stay},
+    order::{Order, Stay},
 };
 use crate::{
     core::{

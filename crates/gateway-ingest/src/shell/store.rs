@@ -15,22 +15,18 @@ use dispatch_proto::{
     },
     session::SessionRecord,
 };
-use dispatch_service::{backoff::Backoff, redis_link::RedisLink};
+use dispatch_service::{backoff::Backoff, clock::unix_micros, redis_link::RedisLink};
 use redis::{FromRedisValue, Pipeline, RedisResult};
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use twilight_model::util::Timestamp;
 
-use super::{
-    Conditions, bot,
-    context::{Context, unix_time},
-    members,
-};
+use super::{Conditions, context::Context, members};
 use crate::{
     config::Config,
     core::{
-        resume::{Stored, StoredTotal, resumable, shared_records},
+        resume::{Inherited, Stored, StoredTotal, resumable, shared_records},
         status::Status,
     },
     metrics,
@@ -162,21 +158,6 @@ fn json(value: &impl serde::Serialize) -> String {
     serde_json::to_string(value).unwrap_or_default()
 }
 
-/// What the public keys held before this process started to rewrite them: perhaps twilight-dispatch's sessions.
-#[derive(Debug)]
-pub(crate) struct Inherited {
-    /// `gateway_sessions`, by shard.
-    sessions: BTreeMap<u32, SessionRecord>,
-    total: StoredTotal,
-}
-
-impl Inherited {
-    /// The number of shards to go on with, if there are sessions to resume.
-    pub(crate) fn total(&self) -> Option<u32> {
-        self.total.kept()
-    }
-}
-
 /// What was there before.
 pub(crate) async fn inherited(config: &Config) -> Inherited {
     let mut pipe = redis::pipe();
@@ -207,7 +188,16 @@ pub(crate) async fn predecessors_user(config: &Config) -> Option<u64> {
     pipe.get(config.name(BOT_USER))
         .exists(config.name(OWNERS_HASH));
     let (user, followed): (Option<String>, bool) = until_done(&config.redis, &pipe).await;
-    bot::user_id(&user.filter(|_| !followed)?)
+    user_id(&user.filter(|_| !followed)?)
+}
+
+/// The id in a user's JSON text.
+fn user_id(text: &str) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct User {
+        id: String,
+    }
+    serde_json::from_str::<User>(text).ok()?.id.parse().ok()
 }
 
 /// Discord has refused the number of shards: the next start is not to use it by itself.
@@ -325,7 +315,19 @@ async fn until_done<T: FromRedisValue>(redis: &RedisLink, pipe: &Pipeline) -> T 
 
 /// Now, as RFC 3339 in UTC.
 pub(crate) fn timestamp() -> String {
-    Timestamp::from_micros(unix_time().as_micros() as i64)
+    Timestamp::from_micros(unix_micros() as i64)
         .map(|now| now.iso_8601().to_string())
         .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cached_user_has_an_id() {
+        assert_eq!(user_id(r#"{"name":"a","id":"12"}"#), Some(12));
+        assert_eq!(user_id(r#"{"id":null}"#), None);
+        assert_eq!(user_id("x"), None);
+    }
 }

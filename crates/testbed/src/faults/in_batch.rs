@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 
+use super::ARRIVE_LIMIT;
 use super::progress::{Progress, reached};
-use super::run::ARRIVE_LIMIT;
 use crate::stack::{STOP_LIMIT, Stack};
 use crate::wait;
 

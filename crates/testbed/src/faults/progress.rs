@@ -2,7 +2,7 @@
 
 use anyhow::{Context, Result};
 
-use super::run::ARRIVE_LIMIT;
+use super::ARRIVE_LIMIT;
 use crate::process::Process;
 use crate::stack::Stack;
 use crate::wait;

@@ -6,8 +6,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::Value;
 
+use super::ARRIVE_LIMIT;
 use super::commands;
-use super::run::ARRIVE_LIMIT;
 use super::strike::Strike;
 use crate::collector::check::Expected;
 use crate::collector::losses::{Loss, Losses};

@@ -10,15 +10,13 @@ use tokio::time::timeout;
 
 use super::commands::{self, Commands};
 use super::strike::Strike;
-use super::{Case, Outcome, rebuild};
+use super::{ARRIVE_LIMIT, Case, HEARTBEAT, Outcome, rebuild};
 use crate::collector::losses::Losses;
 use crate::proxy::Proxy;
 use crate::servers::Servers;
 use crate::stack::{Options, Stack};
 use crate::wait;
 
-/// Short, so that stalled acknowledgements show soon; long enough to leave room for commands under the send limit.
-pub(super) const HEARTBEAT: Duration = Duration::from_secs(2);
 /// Longest time for a case without its rounds.
 const CASE_LIMIT: Duration = Duration::from_secs(180);
 /// Longest time for a round, restarts of servers and services included.
@@ -31,8 +29,6 @@ const WRITERS: u32 = 2;
 const WARM_UP: u64 = 300;
 /// How long events flow after a rebuild.
 const AFTER_REBUILD: Duration = Duration::from_secs(3);
-/// Longest time for everything to arrive after a strike, and at the end.
-pub(super) const ARRIVE_LIMIT: Duration = Duration::from_secs(60);
 /// Commands wait for the send limit and for shards that are away.
 const COMMANDS_LIMIT: Duration = Duration::from_secs(15);
 /// Latest moment of a strike after the one before has been overcome, or of the second of two after the first.

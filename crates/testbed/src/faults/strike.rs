@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use discord_sim::{Answer, Fault, Point, RestFault, Scope};
 
-use super::run::{ARRIVE_LIMIT, HEARTBEAT};
+use super::{ARRIVE_LIMIT, HEARTBEAT};
 use super::{in_batch, unconfirmed};
 use crate::process::Process;
 use crate::proxy::Proxy;

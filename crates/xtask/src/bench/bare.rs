@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
+use dispatch_service::clock::unix_micros;
 use futures_util::StreamExt;
 use lapin::options::{
     BasicAckOptions, BasicConsumeOptions, BasicPublishOptions, BasicQosOptions,
@@ -15,7 +16,7 @@ use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation, PublisherConfirm};
 use testbed::child::{Child, Launch};
 
-use super::pace::{Pace, now_us};
+use super::pace::Pace;
 
 /// Messages that may wait for their confirm.
 const UNCONFIRMED: usize = 1_000;
@@ -66,7 +67,7 @@ pub(crate) async fn publish(args: PublishArgs) -> Result<ExitCode> {
             && (due == 0 || sequence == 0)
         {
             due = pace.due().await;
-            at = now_us();
+            at = unix_micros();
         }
         sequence += 1;
         due -= 1;

@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use dispatch_service::clock::unix_micros;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
 use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
@@ -13,8 +14,6 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Connection, Consumer};
 use testbed::wait;
 use tokio::task::JoinHandle;
-
-use super::pace::now_us;
 
 /// Messages that the broker hands over before it waits for an acknowledgement.
 const PREFETCH: u16 = 1_000;
@@ -159,7 +158,7 @@ async fn read(consumer: Consumer, _channel: Channel, state: Arc<State>) {
         let Some(last) = deliveries.last() else {
             return;
         };
-        let at_us = now_us();
+        let at_us = unix_micros();
         {
             let mut books = state.books();
             deliveries

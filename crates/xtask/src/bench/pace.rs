@@ -1,6 +1,6 @@
 //! Events at a rate.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 /// How often events that are due are made.
 const TICK: Duration = Duration::from_millis(1);
@@ -39,12 +39,6 @@ impl Pace {
         self.made += due;
         due
     }
-}
-
-/// Microseconds of Unix time: the one clock that all processes of a machine share.
-pub(super) fn now_us() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH);
-    u64::try_from(now.unwrap_or_default().as_micros()).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

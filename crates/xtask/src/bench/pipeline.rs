@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 use discord_sim::{Load, Sim, SimConfig};
+use dispatch_service::clock::unix_micros;
 use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{Connection, ExchangeKind};
@@ -19,7 +20,7 @@ use super::Args;
 use super::bare;
 use super::consumer::{Arrival, Counter};
 use super::figures::{Latency, Row};
-use super::pace::{Pace, now_us};
+use super::pace::Pace;
 use super::report::{self, BARE, INGEST, PIPELINE, WRITER, WRITER_TENTH};
 use super::usage::Watch;
 use crate::progress::Step;
@@ -144,7 +145,7 @@ impl<'a> Bench<'a> {
         let (watch, begun) = (self.watch(), Instant::now());
         while begun.elapsed() < Duration::from_secs(self.args.seconds()) {
             let due = pace.due().await;
-            let at_us = now_us();
+            let at_us = unix_micros();
             let load = Load {
                 events: Some(due),
                 ..Load::default()

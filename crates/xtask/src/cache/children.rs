@@ -1,10 +1,10 @@
 //! What the index sets list (dispatch-proto's README, "Redis").
 
 use std::collections::BTreeSet;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::Result;
 use dispatch_proto::namespace::Namespace;
+use dispatch_service::clock::unix_millis;
 use redis::aio::MultiplexedConnection;
 use redis::{AsyncCommands, cmd};
 use serde_json::Value;
@@ -168,8 +168,7 @@ async fn alive(
     key: &str,
     limit: Option<usize>,
 ) -> Result<(usize, Vec<u64>)> {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH)?.as_millis();
-    let after = format!("({now}");
+    let after = format!("({}", unix_millis());
     let count = cmd("ZCOUNT")
         .arg(key)
         .arg(&after)

@@ -10,7 +10,7 @@ use nix::sys::signal::{Signal, kill};
 use nix::unistd::{Pid, geteuid};
 use tempfile::TempDir;
 use testbed::child::log_tail;
-use testbed::install;
+use testbed::program::on_path;
 use testbed::wait;
 use tokio::process::{Child, Command};
 
@@ -71,7 +71,7 @@ impl Engine {
     ///
     /// If none answers and this is not root on Debian.
     pub(super) async fn find_or_start() -> Result<Self> {
-        if let Some(client) = install::on_path("docker") {
+        if let Some(client) = on_path("docker") {
             let engine = Self { client, own: None };
             if engine.answers().await {
                 println!("Using the engine that answers");

@@ -21,8 +21,8 @@ use std::borrow::Cow;
 use super::{Command, Database, PAGE};
 use crate::core::{
     entity::{Entity, Family},
-    plan::Write,
     settings::Settings,
+    write::Write,
 };
 
 /// The key of an object.

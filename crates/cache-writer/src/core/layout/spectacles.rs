@@ -21,9 +21,9 @@ use super::{Command, Database, Location, PAGE, dispatch, nulls::without_nulls};
 use crate::core::{
     entity::{Entity, Family},
     object::Object,
-    plan::Write,
     rules::NESTED,
     settings::Settings,
+    write::Write,
 };
 
 /// Where an object is stored.

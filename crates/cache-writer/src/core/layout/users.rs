@@ -14,8 +14,8 @@ use super::{dispatch, index, nulls::without_nulls};
 use crate::core::{
     entity::{Entity, Family, Index},
     object::Object,
-    plan::Write,
     settings::Settings,
+    write::Write,
 };
 
 /// The hash of the users.

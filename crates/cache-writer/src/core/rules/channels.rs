@@ -5,10 +5,10 @@ use std::borrow::Cow;
 use super::Outcome;
 use crate::core::{
     entity::Entity,
-    event::Unusable,
     object::Object,
     purge::{Purge, Target},
     step::{Merging, Scope, Step, Steps},
+    unusable::Unusable,
 };
 
 pub(super) fn create<'a>(d: &Object<'a>) -> Outcome<'a> {

@@ -7,9 +7,9 @@ use std::borrow::Cow;
 use super::{Outcome, child_id, in_guild};
 use crate::core::{
     entity::{Entity, Family},
-    event::Unusable,
     object::Object,
     step::{Merging, Step},
+    unusable::Unusable,
 };
 
 pub(super) fn create<'a>(d: &Object<'a>, family: Family) -> Outcome<'a> {

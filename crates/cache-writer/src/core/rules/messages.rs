@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::Outcome;
 use crate::core::{
     entity::{Entity, Family},
-    event::Unusable,
     object::{Object, id},
     step::{Merging, Scope, Step, Steps},
+    unusable::Unusable,
 };
 
 pub(super) fn create(d: Object<'_>) -> Outcome<'_> {

@@ -5,10 +5,10 @@ use std::{borrow::Cow, collections::HashSet};
 use super::{Listed, Outcome, channels, in_guild};
 use crate::core::{
     entity::{Entity, Family},
-    event::Unusable,
     object::{Object, id},
     purge::{Purge, Target},
     step::{Scope, Step, Steps},
+    unusable::Unusable,
 };
 
 /// Channel types whose newest "message" is their newest thread: forum and media (Discord, channel

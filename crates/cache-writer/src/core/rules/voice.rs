@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use super::{Outcome, in_guild};
 use crate::core::{
     entity::Entity,
-    event::Unusable,
     object::Object,
     step::{Step, Steps},
+    unusable::Unusable,
 };
 
 /// A channel of null: the user has left. Calls outside guilds are not cached.

@@ -1,4 +1,4 @@
-use cache_writer::core::{plan::Note, settings::Settings};
+use cache_writer::core::{outcome::Note, settings::Settings};
 
 use super::{apply, check};
 use crate::writer::{Dispatch, Writer};

@@ -1,4 +1,4 @@
-use cache_writer::core::{event::Unusable, plan::Note, settings::Settings};
+use cache_writer::core::{outcome::Note, settings::Settings, unusable::Unusable};
 
 use super::{apply, check};
 use crate::writer::{Dispatch, Writer};

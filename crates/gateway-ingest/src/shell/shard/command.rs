@@ -2,7 +2,7 @@
 
 use std::{future::poll_fn, task::Poll, time::Duration};
 
-use dispatch_service::amqp::deadline;
+use dispatch_service::{amqp::deadline, clock::unix_millis};
 use tokio::{task::unconstrained, time::Instant};
 
 use super::{Task, outcome::Ticket};
@@ -15,10 +15,7 @@ use crate::{
     },
     error::IngestError,
     metrics,
-    shell::{
-        commands::{Inbound, op},
-        context::unix_millis,
-    },
+    shell::commands::{Inbound, op},
 };
 
 /// Shortest wait for the rate limiter, whose own answer may be "now" for a permit that is not released yet.

@@ -1,5 +1,6 @@
 //! What has become of the commands that left: Discord has read them, wants them later, or may never have had them.
 
+use dispatch_service::clock::unix_millis;
 use lapin::message::Delivery;
 
 use super::Task;
@@ -10,7 +11,6 @@ use crate::{
         unacknowledged::{self, Dead, Ended},
     },
     metrics,
-    shell::context::unix_millis,
 };
 
 /// A command's message, which RabbitMQ keeps until it is acknowledged.

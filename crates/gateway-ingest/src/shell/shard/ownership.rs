@@ -14,7 +14,7 @@ use crate::{
     error::IngestError,
     shell::{
         commands,
-        ownership::{Order, Stay},
+        order::{Order, Stay},
     },
 };
 

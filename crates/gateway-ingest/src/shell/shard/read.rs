@@ -1,6 +1,7 @@
 //! From the connection to the publisher.
 
 use dispatch_proto::{envelope::Envelope, session::SessionRecord};
+use dispatch_service::clock::unix_millis;
 use tokio::time::Instant;
 
 use super::{Task, client::Received, room::Beat};
@@ -14,7 +15,7 @@ use crate::{
     },
     error::IngestError,
     metrics,
-    shell::{context::unix_millis, store},
+    shell::store,
 };
 
 const DISPATCH: u8 = 0;

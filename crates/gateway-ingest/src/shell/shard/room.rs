@@ -6,6 +6,7 @@
 
 use std::time::Duration;
 
+use dispatch_service::clock::unix_micros;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{Event, Task};
@@ -15,7 +16,6 @@ use crate::{
         outbox::{Place, Received},
     },
     error::IngestError,
-    shell::context::unix_time,
 };
 
 /// What holding an event costs beside its payload, in bytes.
@@ -49,7 +49,7 @@ impl Task {
         let wanted = bytes.min(budget.size);
         let session = self.policy.session().map(|session| session.id.clone());
         let place = session.zip(sequence);
-        let received_us = unix_time().as_micros() as u64;
+        let received_us = unix_micros();
         let received = move |permit: OwnedSemaphorePermit| Received {
             place: place.map(|(session, sequence)| Place { session, sequence }),
             received_us,

@@ -1,0 +1,27 @@
+//! A change of the cache, before a layout makes commands of it.
+
+use super::entity::Entity;
+
+/// One change of the cache.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Write {
+    /// The entity's value becomes this JSON text.
+    Put {
+        /// What is stored.
+        entity: Entity,
+        /// Its JSON text.
+        value: String,
+    },
+    /// The entity goes, if it is there.
+    Delete(Entity),
+}
+
+impl Write {
+    /// What is written.
+    #[must_use]
+    pub fn entity(&self) -> Entity {
+        match self {
+            Self::Put { entity, .. } | Self::Delete(entity) => *entity,
+        }
+    }
+}
