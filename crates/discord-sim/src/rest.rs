@@ -3,17 +3,23 @@
 //!
 //! <https://discord.com/developers/docs/reference>
 
+mod auto_moderation;
 mod body;
 mod call;
 mod channels;
 mod commands;
+mod expressions;
 mod guilds;
 mod interactions;
+mod invites;
 mod login;
 mod members;
 mod messages;
+mod pins;
+mod reactions;
 mod refusal;
 mod routes;
+mod scheduled;
 mod unlisted;
 mod upgrade;
 mod webhooks;

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::take_any;
 use crate::{
-    snowflake::timestamp,
+    protocol::snowflake::timestamp,
     world::{Dispatch, World, id},
 };
 

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::take_any;
 use crate::{
-    snowflake::timestamp,
+    protocol::snowflake::timestamp,
     world::{
         ANNOUNCEMENT, Channel, Dispatch, Planned, TEXT, VOICE, World, id, intents, name, scramble,
         status, with_guild,

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::{
-    snowflake::snowflake,
+    protocol::snowflake::snowflake,
     world::{Dispatch, Id, MemberObject, Message, World, id, intents, remember, with_guild},
 };
 

@@ -11,7 +11,7 @@ use twilight_model::{
 
 use super::*;
 use crate::{
-    snowflake::shard_of,
+    protocol::snowflake::shard_of,
     world::{WorldConfig, intents},
 };
 

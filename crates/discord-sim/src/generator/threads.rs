@@ -4,7 +4,7 @@ use rand::Rng;
 use serde_json::{Value, json};
 
 use crate::{
-    snowflake::timestamp,
+    protocol::snowflake::timestamp,
     world::{
         ANNOUNCEMENT, Channel, Dispatch, Message, Planned, Thread, World, extend, id, intents,
         with_guild,
