@@ -49,9 +49,14 @@ pub(crate) struct Args {
     #[arg(long, env = "SIM_LISTEN")]
     listen: Option<SocketAddr>,
 
-    /// HOST:PORT that URLs name, if clients reach this by another address than it listens on.
+    /// HOST:PORT (or HOST, with the usual port) that URLs name, if clients reach this by another address than it listens on.
     #[arg(long, env = "SIM_ADVERTISE")]
     advertise: Option<String>,
+
+    /// Speak TLS only, by a certificate authority of its own, whose certificate is written to DIR/ca.pem at each start.
+    /// It signs for discord.com, gateway.discord.gg, the CDN's names, localhost and the host of --advertise.
+    #[arg(long, env = "SIM_TLS", value_name = "DIR")]
+    tls: Option<PathBuf>,
 
     /// A second address, which READY names for resuming; port 0 = a free one. Left out: the same address.
     #[arg(long, env = "SIM_RESUME_LISTEN")]
@@ -127,6 +132,10 @@ pub(crate) struct Args {
     #[arg(long, env = "SIM_KEEP_EVENTS")]
     keep_events: bool,
 
+    /// Messages that the truth of a shard keeps; the oldest is forgotten.
+    #[arg(long, env = "SIM_TRUTH_MESSAGES", default_value_t = 50_000)]
+    truth_messages: usize,
+
     /// Don't compute the truth: less work for each event, /sim/truth is empty.
     #[arg(long, env = "SIM_NO_TRUTH")]
     no_truth: bool,
@@ -142,10 +151,10 @@ pub(crate) enum Command {
     /// Runs a bot through a scenario: exit code 0 if each step passed, 1 if one failed, 2 if the scenario can't be read or
     /// the bot can't be started.
     ///
-    /// The bot finds DISCORD_API_URL, DISCORD_GATEWAY_URL, DISCORD_TOKEN and DISCORD_APPLICATION_ID in its environment; in
-    /// its arguments {api}, {gateway}, {token} and {application} stand for them. What it prints goes to standard error. The
-    /// options in front of `run` hold where the scenario says nothing else; the port is a free one unless --listen is given,
-    /// and there is no load but the scenario's. The keys of a scenario are in the README.
+    /// The bot finds DISCORD_API_URL, DISCORD_GATEWAY_URL, DISCORD_TOKEN and DISCORD_APPLICATION_ID in its environment (with
+    /// --tls also DISCORD_CA_FILE); in its arguments {api}, {gateway}, {token}, {application} and {ca} stand for them. What it
+    /// prints goes to standard error. The options in front of `run` hold where the scenario says nothing else; the port is a
+    /// free one unless --listen is given, and there is no load but the scenario's. The keys of a scenario are in the README.
     Run {
         /// The scenario's file.
         scenario: PathBuf,
@@ -170,6 +179,11 @@ impl Args {
         address
     }
 
+    /// The authority whom the simulator's certificate is by, where it speaks TLS.
+    pub(crate) fn authority(&self) -> Option<PathBuf> {
+        self.tls.as_ref().map(|folder| folder.join("ca.pem"))
+    }
+
     /// What to log.
     pub(crate) fn log(&self) -> &str {
         let usual = match self.command {
@@ -187,6 +201,7 @@ impl Args {
                 _ => LISTEN,
             }),
             advertise: self.advertise.clone(),
+            tls: self.tls.clone(),
             resume_url: self.resume_listen.map_or(ResumeUrl::Main, ResumeUrl::Own),
             world: WorldConfig {
                 seed: self.seed,
@@ -206,6 +221,7 @@ impl Args {
             time_scale: self.time_scale,
             keep_payloads: self.keep_events,
             keep_truth: !self.no_truth,
+            truth_messages: self.truth_messages,
             ..SimConfig::default()
         }
     }

@@ -2,6 +2,7 @@
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
     time::Duration,
 };
 
@@ -34,9 +35,12 @@ pub struct SimConfig {
     pub token: String,
     /// Where to listen, REST and gateway on one port (default `127.0.0.1`, a free port).
     pub listen: SocketAddr,
-    /// `HOST:PORT` that URLs name, in answers too; `None` = the address that is listened on. Needed
+    /// `HOST:PORT` that URLs name, or `HOST` where the port is the usual one, in answers too; `None` = the address that is listened on. Needed
     /// where that is `0.0.0.0`, or clients reach it by another name.
     pub advertise: Option<String>,
+    /// A folder that `ca.pem` is written to: with it the port speaks TLS only, by a certificate authority that is made at the
+    /// start, for Discord's names, `localhost`, and the host that is advertised (default `None`).
+    pub tls: Option<PathBuf>,
     /// What READY names as the address for resuming (default: the same address).
     pub resume_url: ResumeUrl,
     /// The world.
@@ -81,6 +85,8 @@ pub struct SimConfig {
     /// Whether the truth is computed (default true). Without, less work is done for each event, and
     /// neither the truth nor `old` is known.
     pub keep_truth: bool,
+    /// Messages that the truth of a shard keeps (default 1,000,000); the oldest is forgotten.
+    pub truth_messages: usize,
 }
 
 impl Default for SimConfig {
@@ -89,6 +95,7 @@ impl Default for SimConfig {
             token: "sim-token".to_owned(),
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             advertise: None,
+            tls: None,
             resume_url: ResumeUrl::Main,
             world: WorldConfig::default(),
             max_concurrency: 1,
@@ -107,6 +114,7 @@ impl Default for SimConfig {
             time_scale: 1.0,
             keep_payloads: true,
             keep_truth: true,
+            truth_messages: 1_000_000,
         }
     }
 }

@@ -11,7 +11,7 @@ mod shard;
 mod view;
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -37,6 +37,9 @@ use crate::{
 
 /// Settled entries for each new one, once the log is overdue.
 const SETTLE_STEP: usize = 2;
+
+/// Sessions that have ended are remembered until their events are settled; beyond so many it is looked whether they are.
+const ENDED_KEPT: usize = 10_000;
 
 /// Where a session was when it ended.
 #[derive(Debug, Clone, Copy)]
@@ -110,6 +113,7 @@ impl Dispatcher {
             keeping: Keeping {
                 payloads: config.keep_payloads,
                 truth: config.keep_truth,
+                messages: config.truth_messages,
             },
         }
     }
@@ -150,7 +154,7 @@ impl Dispatcher {
         self.ids.insert(Arc::clone(&id), key);
         self.shards
             .entry((total, shard))
-            .or_default()
+            .or_insert_with(|| ShardLog::new(self.keeping))
             .sessions
             .insert(key);
 
@@ -280,6 +284,12 @@ impl Dispatcher {
         if let Some(log) = self.shards.get_mut(&(session.total, session.shard)) {
             log.sessions.remove(&key);
         }
+        if self.ended.len() > ENDED_KEPT {
+            self.settle();
+            let unsettled: HashSet<SessionKey> =
+                self.shards.values().flat_map(ShardLog::unsettled).collect();
+            self.ended.retain(|key, _| unsettled.contains(key));
+        }
     }
 
     /// Ends sessions that have been disconnected for longer than their lifetime.
@@ -327,7 +337,7 @@ impl Dispatcher {
         }
         let mut told = 0;
         for key in self.concerned(dispatch) {
-            told += usize::from(self.show(key, &dispatch.t, &d));
+            told += usize::from(self.show(key, dispatch, &d));
         }
         told
     }
@@ -366,12 +376,12 @@ impl Dispatcher {
             .get(&key)
             .is_some_and(|s| dispatch.intent == 0 || s.intents & dispatch.intent != 0);
         if wanted {
-            self.show(key, &dispatch.t, &dispatch.d.as_str().into());
+            self.show(key, dispatch, &dispatch.d.as_str().into());
         }
     }
 
     /// Records what the session's intents leave of an event; false if that is nothing.
-    fn show(&mut self, key: SessionKey, t: &str, d: &Arc<str>) -> bool {
+    fn show(&mut self, key: SessionKey, dispatch: &Dispatch, d: &Arc<str>) -> bool {
         let Some(session) = self.sessions.get(&key) else {
             return false;
         };
@@ -380,8 +390,12 @@ impl Dispatcher {
             large_threshold: session.large_threshold,
             bot: BOT_ID,
         };
+        let t = &*dispatch.t;
+        let guild = dispatch.guild.filter(|_| t == "GUILD_CREATE");
+        let guild = guild.and_then(|guild| self.world.guilds.get(guild));
+        let members = guild.map_or(0, |guild| guild.members.len());
         let mut shown = Arc::clone(d);
-        if view::may_differ(t, eyes.intents)
+        if view::may_differ(t, eyes, members)
             && let Ok(whole) = serde_json::from_str(d)
         {
             match view::view(t, &whole, eyes) {

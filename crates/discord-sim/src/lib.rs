@@ -42,6 +42,7 @@ mod scenario;
 mod server;
 mod state;
 mod stream;
+mod tls;
 pub mod truth;
 pub mod world;
 

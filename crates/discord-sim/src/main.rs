@@ -3,17 +3,29 @@
 mod args;
 mod run;
 
-use std::{net::SocketAddr, process::ExitCode, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use discord_sim::{Load, Sim};
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring::default_provider,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
 use tokio::{
-    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader},
+    io::{AsyncBufReadExt as _, AsyncRead, AsyncWrite, AsyncWriteExt as _, BufReader},
     net::TcpStream,
     signal::unix::{SignalKind, signal},
     time::timeout,
 };
+use tokio_rustls::{TlsConnector, client::TlsStream};
 use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
@@ -22,7 +34,7 @@ use args::{Args, Command};
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();
     if let Some(Command::Healthcheck) = args.command {
-        healthcheck(args.health_address()).await?;
+        healthcheck(args.health_address(), args.authority()).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let filter = EnvFilter::try_new(args.log())?;
@@ -63,20 +75,41 @@ async fn serve(args: &Args) -> anyhow::Result<()> {
 }
 
 /// Asks the simulator at `address` for a route that needs no token.
-async fn healthcheck(address: SocketAddr) -> anyhow::Result<()> {
+async fn healthcheck(address: SocketAddr, authority: Option<PathBuf>) -> anyhow::Result<()> {
     let ask = async {
-        let mut stream = TcpStream::connect(address).await?;
-        let request = format!(
-            "GET /api/v10/gateway HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n"
-        );
-        stream.write_all(request.as_bytes()).await?;
-        let mut status = String::new();
-        BufReader::new(stream).read_line(&mut status).await?;
-        anyhow::Ok(status)
+        let stream = TcpStream::connect(address).await?;
+        match authority {
+            None => status(stream, address).await,
+            Some(authority) => status(encrypt(stream, &authority).await?, address).await,
+        }
     };
     let status = timeout(Duration::from_secs(2), ask)
         .await
         .context("no answer")??;
     ensure!(status.contains(" 200 "), "{address} answers {status:?}");
     Ok(())
+}
+
+/// The status line that is answered.
+async fn status(
+    mut stream: impl AsyncRead + AsyncWrite + Unpin,
+    address: SocketAddr,
+) -> anyhow::Result<String> {
+    let request =
+        format!("GET /api/v10/gateway HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await?;
+    let mut status = String::new();
+    BufReader::new(stream).read_line(&mut status).await?;
+    Ok(status)
+}
+
+async fn encrypt(stream: TcpStream, authority: &Path) -> anyhow::Result<TlsStream<TcpStream>> {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_file(authority)?)?;
+    let config = ClientConfig::builder_with_provider(Arc::new(default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let connector = TlsConnector::from(Arc::new(config));
+    Ok(connector.connect("localhost".try_into()?, stream).await?)
 }

@@ -5,6 +5,7 @@ mod listener;
 use std::{
     collections::BTreeMap,
     io,
+    path::PathBuf,
     sync::{Arc, MutexGuard},
     time::{Duration, Instant},
 };
@@ -21,6 +22,7 @@ use crate::{
     load::{self, Load},
     rest,
     state::{ConnectionMade, Counts, Peer, RestRequest, SessionStatus, Shared, State, Status},
+    tls,
     world::{Action, Done},
 };
 
@@ -43,8 +45,14 @@ impl Sim {
     ///
     /// # Errors
     ///
-    /// If the address can't be bound.
+    /// If the address can't be bound, or the certificate not be written.
     pub async fn start(config: SimConfig) -> io::Result<Self> {
+        let advertised = config.advertise.as_deref();
+        let host = advertised.map(|host| host.rsplit_once(':').map_or(host, |(host, _)| host));
+        let tls = match &config.tls {
+            Some(folder) => Some(tls::acceptor(folder, host)?),
+            None => None,
+        };
         let listener = TcpListener::bind(config.listen).await?;
         let address = listener.local_addr()?;
         let resume_listener = match config.resume_url {
@@ -54,7 +62,7 @@ impl Sim {
         let resume_address = resume_listener.as_ref().map(TcpListener::local_addr);
         let shared = Shared::new(config, address, resume_address.transpose()?);
         let shared = Arc::new(shared);
-        let http = listener::listen(Arc::clone(&shared), listener, resume_listener);
+        let http = listener::listen(Arc::clone(&shared), listener, resume_listener, tls);
         let router = control::router()
             .fallback(rest::handle)
             .with_state(Arc::clone(&shared))
@@ -73,12 +81,12 @@ impl Sim {
         })
     }
 
-    /// `http://HOST:PORT`, for `DISCORD_API_URL`.
+    /// `http://HOST:PORT`, with TLS `https://…`, for `DISCORD_API_URL`.
     pub fn http_url(&self) -> String {
         self.shared.http_url()
     }
 
-    /// `ws://HOST:PORT`, for `DISCORD_GATEWAY_URL`; also what `/gateway/bot` says.
+    /// `ws://HOST:PORT`, with TLS `wss://…`, for `DISCORD_GATEWAY_URL`; also what `/gateway/bot` says.
     pub fn gateway_url(&self) -> String {
         self.shared.gateway_url()
     }
@@ -86,6 +94,12 @@ impl Sim {
     /// The bot's token in Discord's form, with the bot's id in it: [`SimConfig::bot_token`].
     pub fn bot_token(&self) -> String {
         self.shared.config.bot_token()
+    }
+
+    /// The certificate of the authority that [`SimConfig::tls`] asks for.
+    pub fn authority(&self) -> Option<PathBuf> {
+        let folder = self.shared.config.tls.as_deref();
+        folder.map(tls::authority_file)
     }
 
     /// Runs a load to its end; returns how many dispatches it made.

@@ -231,11 +231,16 @@ impl Shared {
     }
 
     pub(crate) fn http_url(&self) -> String {
-        format!("http://{}", self.authority())
+        format!("http{}://{}", self.secure(), self.authority())
     }
 
     pub(crate) fn gateway_url(&self) -> String {
-        format!("ws://{}", self.authority())
+        format!("ws{}://{}", self.secure(), self.authority())
+    }
+
+    /// What a scheme has more with TLS.
+    fn secure(&self) -> &'static str {
+        if self.config.tls.is_some() { "s" } else { "" }
     }
 
     /// What READY names for resuming.
@@ -245,9 +250,9 @@ impl Shared {
                 let host = advertised
                     .rsplit_once(':')
                     .map_or(&**advertised, |(host, _)| host);
-                format!("ws://{host}:{}", address.port())
+                format!("ws{}://{host}:{}", self.secure(), address.port())
             }
-            None => format!("ws://{address}"),
+            None => format!("ws{}://{address}", self.secure()),
         };
         match self.config.resume_url {
             ResumeUrl::Main => Some(self.gateway_url()),

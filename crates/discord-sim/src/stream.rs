@@ -1,4 +1,4 @@
-//! A TCP stream whose first bytes were read already, to see what it is.
+//! A stream, encrypted or not, whose first bytes were read already, to see what it is.
 
 use std::{
     io,
@@ -11,10 +11,88 @@ use tokio::{
     net::TcpStream,
 };
 
+use tokio_rustls::server::TlsStream;
+
 use crate::state::Peer;
 
 /// More than this before the blank line is no request of ours.
 const MAX_HEAD: usize = 16 * 1024;
+
+/// What a connection runs on.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over TCP.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Socket {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Plain(tcp) => tcp,
+            Self::Tls(tls) => tls.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Socket {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_read(cx, buffer),
+            Self::Tls(tls) => Pin::new(tls).poll_read(cx, buffer),
+        }
+    }
+}
+
+impl AsyncWrite for Socket {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write(cx, bytes),
+            Self::Tls(tls) => Pin::new(tls).poll_write(cx, bytes),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_flush(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_shutdown(cx),
+            Self::Tls(tls) => Pin::new(tls).poll_shutdown(cx),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Self::Plain(tcp) => Pin::new(tcp).poll_write_vectored(cx, slices),
+            Self::Tls(tls) => Pin::new(tls).poll_write_vectored(cx, slices),
+        }
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        match self {
+            Self::Plain(tcp) => tcp.is_write_vectored(),
+            Self::Tls(tls) => tls.is_write_vectored(),
+        }
+    }
+}
 
 /// What a new connection turned out to be.
 #[derive(Debug)]
@@ -30,7 +108,7 @@ pub(crate) enum Arrival {
 /// # Errors
 ///
 /// If the client goes or its head is too long.
-pub(crate) async fn inspect(mut tcp: TcpStream, peer: Peer) -> io::Result<Arrival> {
+pub(crate) async fn inspect(mut socket: Socket, peer: Peer) -> io::Result<Arrival> {
     let mut head = Vec::with_capacity(1024);
     while !head.windows(4).any(|window| window == b"\r\n\r\n") {
         if head.len() > MAX_HEAD {
@@ -39,13 +117,13 @@ pub(crate) async fn inspect(mut tcp: TcpStream, peer: Peer) -> io::Result<Arriva
                 "request head too long",
             ));
         }
-        if tcp.read_buf(&mut head).await? == 0 {
+        if socket.read_buf(&mut head).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
     }
     let is_gateway = is_upgrade(&head);
     let stream = PeekedStream {
-        tcp,
+        socket,
         head,
         position: 0,
         peer,
@@ -71,7 +149,7 @@ fn is_upgrade(head: &[u8]) -> bool {
 /// See the module's documentation. Dropped after [`Cut::reset`], it resets the connection.
 #[derive(Debug)]
 pub(crate) struct PeekedStream {
-    tcp: TcpStream,
+    socket: Socket,
     head: Vec<u8>,
     position: usize,
     peer: Peer,
@@ -101,7 +179,7 @@ impl Drop for PeekedStream {
     fn drop(&mut self) {
         if self.peer.cut.is_reset() {
             // Fails only on a socket that is gone already.
-            let _ = self.tcp.set_zero_linger();
+            let _ = self.socket.tcp().set_zero_linger();
         }
     }
 }
@@ -123,7 +201,7 @@ impl AsyncRead for PeekedStream {
             }
             return Poll::Ready(Ok(()));
         }
-        Pin::new(&mut this.tcp).poll_read(cx, buffer)
+        Pin::new(&mut this.socket).poll_read(cx, buffer)
     }
 }
 
@@ -136,15 +214,15 @@ impl AsyncWrite for PeekedStream {
         if self.peer.cut.is_reset() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        Pin::new(&mut self.tcp).poll_write(cx, bytes)
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_flush(cx)
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.tcp).poll_shutdown(cx)
+        Pin::new(&mut self.socket).poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -155,11 +233,11 @@ impl AsyncWrite for PeekedStream {
         if self.peer.cut.is_reset() {
             return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
         }
-        Pin::new(&mut self.tcp).poll_write_vectored(cx, slices)
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.tcp.is_write_vectored()
+        self.socket.is_write_vectored()
     }
 }
 

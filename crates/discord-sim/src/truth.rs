@@ -5,7 +5,7 @@
 //! make each family of a guild and each channel's messages a contiguous range, so that nothing ever
 //! scans the whole map.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use serde_json::{Map, Value};
 
@@ -28,6 +28,10 @@ pub struct Truth {
     session: Option<String>,
     /// The shard that it named.
     shard: u32,
+    /// The keys of messages, oldest first, where only the newest are kept; those of deleted ones among them.
+    messages: VecDeque<String>,
+    /// How many messages are kept; `None` = all.
+    kept_messages: Option<usize>,
 }
 
 /// The fields of a dispatch's `d`.
@@ -37,6 +41,14 @@ impl Truth {
     /// An empty truth: nothing has been sent.
     pub fn new() -> Truth {
         Truth::default()
+    }
+
+    /// An empty truth that keeps so many messages at most: the oldest is forgotten.
+    pub(crate) fn with_messages(kept: usize) -> Truth {
+        Truth {
+            kept_messages: Some(kept),
+            ..Truth::default()
+        }
     }
 
     /// Applies one dispatch that was sent in `session`; returns the `old` that an exact cache

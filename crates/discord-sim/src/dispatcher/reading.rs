@@ -76,7 +76,8 @@ impl Dispatcher {
             .map(|((_, shard), log)| (*shard, log))
     }
 
-    fn settle(&mut self) {
+    /// Settles all whose fate is known.
+    pub(super) fn settle(&mut self) {
         let (sessions, ended) = (&self.sessions, &self.ended);
         for log in self.shards.values_mut() {
             log.settle(usize::MAX, self.keeping, |sent| fate(sessions, ended, sent));

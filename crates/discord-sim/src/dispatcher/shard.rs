@@ -14,6 +14,9 @@ use crate::truth::Truth;
 /// Commands kept for each shard; older ones are forgotten.
 const COMMANDS_KEPT: usize = 100_000;
 
+/// Bytes of commands kept for each shard.
+const COMMAND_BYTES_KEPT: usize = 32 * 1024 * 1024;
+
 /// Entries that may wait before [`ShardLog::settle`] is also done while events are made.
 const UNSETTLED: usize = 1_024;
 
@@ -66,6 +69,10 @@ pub(super) struct ShardLog {
     pub(super) sessions: BTreeSet<SessionKey>,
     pub(super) truth: Truth,
     pub(super) commands: VecDeque<(Instant, Value)>,
+    /// Of each command.
+    command_bytes: VecDeque<usize>,
+    /// Of all of them.
+    bytes_of_commands: usize,
     entries: VecDeque<Entry>,
     /// Entries that were dropped from the front.
     dropped: usize,
@@ -78,9 +85,18 @@ pub(super) struct ShardLog {
 pub(super) struct Keeping {
     pub(super) payloads: bool,
     pub(super) truth: bool,
+    /// Messages in the truth of a shard.
+    pub(super) messages: usize,
 }
 
 impl ShardLog {
+    pub(super) fn new(keeping: Keeping) -> Self {
+        Self {
+            truth: Truth::with_messages(keeping.messages),
+            ..Self::default()
+        }
+    }
+
     pub(super) fn add(&mut self, sent: Arc<Sent>) {
         self.entries.push_back(Entry {
             sent,
@@ -90,10 +106,20 @@ impl ShardLog {
     }
 
     pub(super) fn add_command(&mut self, now: Instant, command: Value) {
-        if self.commands.len() == COMMANDS_KEPT {
-            self.commands.pop_front();
-        }
+        let bytes = command.to_string().len();
+        self.command_bytes.push_back(bytes);
+        self.bytes_of_commands += bytes;
         self.commands.push_back((now, command));
+        while self.commands.len() > COMMANDS_KEPT || self.bytes_of_commands > COMMAND_BYTES_KEPT {
+            self.commands.pop_front();
+            self.bytes_of_commands -= self.command_bytes.pop_front().unwrap_or_default();
+        }
+    }
+
+    /// The sessions of what is not settled.
+    pub(super) fn unsettled(&self) -> impl Iterator<Item = SessionKey> {
+        let entries = self.entries.iter().skip(self.settled);
+        entries.map(|entry| entry.sent.session)
     }
 
     /// Whether so much is unsettled that a part should be settled now.
@@ -113,7 +139,10 @@ impl ShardLog {
             }
             entry.delivered = fate != Fate::Undelivered;
             if keeping.truth && fate == Fate::Delivered {
-                entry.old = apply(&mut self.truth, &entry.sent);
+                let old = apply(&mut self.truth, &entry.sent);
+                // As text it is smaller.
+                let old = old.filter(|_| keeping.payloads);
+                entry.old = old.map(|old| old.to_string().into());
             }
             if keeping.payloads {
                 self.settled += 1;
@@ -162,9 +191,9 @@ impl ShardLog {
     }
 }
 
-/// Applies one entry; what can't be read changes nothing. `old` is kept as text: it is smaller.
-fn apply(truth: &mut Truth, sent: &Sent) -> Option<Box<str>> {
-    let old = match &sent.body {
+/// Applies one entry; what can't be read changes nothing.
+fn apply(truth: &mut Truth, sent: &Sent) -> Option<Value> {
+    match &sent.body {
         Body::Dispatch { t, d } => {
             let d: Value = serde_json::from_str(d).ok()?;
             truth.apply(&sent.session_id, t, &d)
@@ -174,6 +203,25 @@ fn apply(truth: &mut Truth, sent: &Sent) -> Option<Box<str>> {
             let t = payload["t"].as_str()?;
             truth.apply(&sent.session_id, t, &payload["d"])
         }
-    };
-    old.map(|old| old.to_string().into())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn commands_are_kept_up_to_so_many_bytes() {
+        let mut log = ShardLog::default();
+        let long = Value::from("x".repeat(COMMAND_BYTES_KEPT / 3));
+        for _ in 0..5 {
+            log.add_command(Instant::now(), long.clone());
+        }
+        log.add_command(Instant::now(), Value::Null);
+        assert_eq!(log.commands.len(), 3);
+        assert_eq!(
+            log.commands.back().map(|(_, command)| command.is_null()),
+            Some(true)
+        );
+    }
 }

@@ -33,16 +33,18 @@ pub(super) struct Eyes {
     pub(super) bot: u64,
 }
 
-/// Whether the events of this name may look different to sessions with these intents.
-pub(super) fn may_differ(t: &str, intents: u64) -> bool {
+/// Whether an event of this name may look different to a session; `members` of the guild that it is in, if it tells of it.
+pub(super) fn may_differ(t: &str, eyes: Eyes, members: usize) -> bool {
     let named = matches!(
         t,
         "MESSAGE_CREATE"
             | "MESSAGE_UPDATE"
+            | "GUILD_CREATE"
             | "THREAD_MEMBERS_UPDATE"
             | "AUTO_MODERATION_ACTION_EXECUTION"
     );
-    t == "GUILD_CREATE" || named && intents & CHANGING != CHANGING
+    let is_large = members > eyes.large_threshold as usize;
+    t == "GUILD_CREATE" && is_large || named && eyes.intents & CHANGING != CHANGING
 }
 
 /// What a session gets of an event.
@@ -169,14 +171,17 @@ fn guild(
 mod tests {
     use super::*;
 
-    /// The look of a session with these intents.
-    fn view(t: &str, d: &Value, intents: u64) -> View {
-        let eyes = Eyes {
+    fn eyes(intents: u64) -> Eyes {
+        Eyes {
             intents,
             large_threshold: 50,
             bot: 9,
-        };
-        super::view(t, d, eyes)
+        }
+    }
+
+    /// The look of a session with these intents.
+    fn view(t: &str, d: &Value, intents: u64) -> View {
+        super::view(t, d, eyes(intents))
     }
 
     #[test]
@@ -249,6 +254,8 @@ mod tests {
             seen["members"],
             json!([{"user": {"id": "9"}}, {"user": {"id": "2"}}])
         );
+        let differs = |members| may_differ("GUILD_CREATE", eyes(intents::ALL), members);
+        assert_eq!((differs(50), differs(51)), (false, true));
     }
 
     #[test]
@@ -263,7 +270,7 @@ mod tests {
             view("THREAD_MEMBERS_UPDATE", &own, intents::GUILDS),
             View::Whole
         );
-        assert!(!may_differ("THREAD_MEMBERS_UPDATE", intents::ALL));
-        assert!(!may_differ("TYPING_START", 0));
+        assert!(!may_differ("THREAD_MEMBERS_UPDATE", eyes(intents::ALL), 0));
+        assert!(!may_differ("TYPING_START", eyes(0), 51));
     }
 }

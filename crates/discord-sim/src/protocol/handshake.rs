@@ -139,6 +139,10 @@ impl Identify {
                 .ok_or(CloseCode::DecodeError)?
                 .clamp(50, 250),
         };
+        // Its one bit, CHANNEL_OBFUSCATION, asks for what every session has since 2026-11-16.
+        if !(d["capabilities"].is_null() || d["capabilities"].is_u64()) {
+            return Err(CloseCode::DecodeError);
+        }
         Ok(Self {
             version,
             compress: d["compress"].as_bool().unwrap_or(false),
@@ -263,6 +267,7 @@ mod tests {
             ("shard", json!(1), CloseCode::DecodeError),
             ("shard", json!([0, 1]), CloseCode::ShardingRequired),
             ("large_threshold", json!("a"), CloseCode::DecodeError),
+            ("capabilities", json!("32768"), CloseCode::DecodeError),
         ] {
             let mut bad = good.clone();
             bad[field] = value;

@@ -126,6 +126,9 @@ impl SessionStarts {
     }
 }
 
+/// Guilds remembered; beyond that, those that may be asked for again are forgotten.
+const GUILDS_KEPT: usize = 10_000;
+
 /// Requests for a guild's whole member list: one for each guild in each interval.
 #[derive(Debug, Default)]
 pub(crate) struct MemberRequests {
@@ -149,6 +152,9 @@ impl MemberRequests {
             if waited < every {
                 return Err(every - waited);
             }
+        }
+        if self.last.len() >= GUILDS_KEPT {
+            self.last.retain(|_, at| now.duration_since(*at) < every);
         }
         self.last.insert(guild, now);
         Ok(())

@@ -11,21 +11,27 @@ use tokio::{
     time::timeout,
 };
 
+use crate::{server::Sim, world::BOT_ID};
+
 /// The values that a bot is given, by the names that they have in its arguments and in its environment.
 #[derive(Debug, Clone)]
 pub(super) struct Values(Vec<(&'static str, &'static str, String)>);
 
 impl Values {
-    pub(super) fn new(http_url: String, gateway_url: String, token: String, bot: u64) -> Self {
-        Self(vec![
-            ("api", "DISCORD_API_URL", http_url),
-            ("gateway", "DISCORD_GATEWAY_URL", gateway_url),
-            ("token", "DISCORD_TOKEN", token),
-            ("application", "DISCORD_APPLICATION_ID", bot.to_string()),
-        ])
+    pub(super) fn of(sim: &Sim) -> Self {
+        let mut values = vec![
+            ("api", "DISCORD_API_URL", sim.http_url()),
+            ("gateway", "DISCORD_GATEWAY_URL", sim.gateway_url()),
+            ("token", "DISCORD_TOKEN", sim.bot_token()),
+            ("application", "DISCORD_APPLICATION_ID", BOT_ID.to_string()),
+        ];
+        if let Some(authority) = sim.authority() {
+            values.push(("ca", "DISCORD_CA_FILE", authority.display().to_string()));
+        }
+        Self(values)
     }
 
-    /// Puts `{api}`, `{gateway}`, `{token}` and `{application}` in their place.
+    /// Puts `{api}` and the others in their place.
     fn fill(&self, text: &str) -> String {
         let mut filled = text.to_owned();
         for (name, _, value) in &self.0 {
@@ -115,8 +121,17 @@ mod tests {
     use super::*;
 
     fn values() -> Values {
-        let [api, gateway] = ["http://h:1", "ws://h:1"].map(str::to_owned);
-        Values::new(api, gateway, "t".to_owned(), 9)
+        let values = [
+            ("api", "DISCORD_API_URL", "http://h:1"),
+            ("gateway", "DISCORD_GATEWAY_URL", "ws://h:1"),
+            ("token", "DISCORD_TOKEN", "t"),
+            ("application", "DISCORD_APPLICATION_ID", "9"),
+        ];
+        Values(
+            values
+                .map(|(name, variable, value)| (name, variable, value.to_owned()))
+                .to_vec(),
+        )
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Scenario {
             command
         };
         let start = Moment::now(sim);
-        let values = Values::new(sim.http_url(), sim.gateway_url(), sim.bot_token(), BOT_ID);
+        let values = Values::of(sim);
         let bot = Bot::start(command, &self.bot.env, &values)?;
         let mut run = Run {
             sim,

@@ -7,12 +7,13 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
 };
+use tokio_rustls::TlsAcceptor;
 
 use crate::{
     faults::Host,
     gateway,
     state::{Cut, Peer, Shared},
-    stream::{Arrival, PeekedStream, inspect},
+    stream::{Arrival, PeekedStream, Socket, inspect},
 };
 
 /// How long a client may take to send the head of its request.
@@ -34,6 +35,7 @@ pub(super) fn listen(
     shared: Arc<Shared>,
     listener: TcpListener,
     resume_listener: Option<TcpListener>,
+    tls: Option<TlsAcceptor>,
 ) -> HttpListener {
     let (http, arrivals) = mpsc::channel(HTTP_BACKLOG);
     let address = shared.address;
@@ -43,7 +45,8 @@ pub(super) fn listen(
     ];
     for (listener, host) in listeners {
         let Some(listener) = listener else { continue };
-        let accepting = accept(Arc::clone(&shared), (listener, host), http.clone());
+        let serves = (listener, host, tls.clone());
+        let accepting = accept(Arc::clone(&shared), serves, http.clone());
         shared.tasks.spawn(accepting);
     }
     HttpListener { arrivals, address }
@@ -51,7 +54,7 @@ pub(super) fn listen(
 
 async fn accept(
     shared: Arc<Shared>,
-    (listener, host): (TcpListener, Host),
+    (listener, host, tls): (TcpListener, Host, Option<TlsAcceptor>),
     http: mpsc::Sender<PeekedStream>,
 ) {
     let stop = shared.stop.clone();
@@ -62,12 +65,13 @@ async fn accept(
         };
         match accepted {
             Ok((tcp, _)) => {
-                let (shared, http) = (Arc::clone(&shared), http.clone());
+                let (shared, http, tls) = (Arc::clone(&shared), http.clone(), tls.clone());
                 let tasks = shared.tasks.clone();
                 tasks.spawn(async move {
                     let stop = shared.stop.clone();
                     // A gateway connection sees the stop itself and closes properly.
-                    let Some(arrival) = stop.run_until_cancelled(arrive(tcp, host)).await else {
+                    let Some(arrival) = stop.run_until_cancelled(arrive(tcp, host, tls)).await
+                    else {
                         return;
                     };
                     match arrival {
@@ -89,10 +93,17 @@ async fn accept(
     }
 }
 
-async fn arrive(tcp: TcpStream, host: Host) -> io::Result<Arrival> {
+async fn arrive(tcp: TcpStream, host: Host, tls: Option<TlsAcceptor>) -> io::Result<Arrival> {
     tcp.set_nodelay(true)?;
     let cut = Cut::default();
-    let arrival = tokio::time::timeout(HEAD_TIMEOUT, inspect(tcp, Peer { cut, host })).await;
+    let arriving = async {
+        let socket = match tls {
+            None => Socket::Plain(tcp),
+            Some(tls) => Socket::Tls(Box::new(tls.accept(tcp).await?)),
+        };
+        inspect(socket, Peer { cut, host }).await
+    };
+    let arrival = tokio::time::timeout(HEAD_TIMEOUT, arriving).await;
     arrival.map_err(|_| io::Error::from(io::ErrorKind::TimedOut))?
 }
 

@@ -7,6 +7,7 @@ use super::{Fields, Truth, entries::has, id, id_of};
 impl Truth {
     pub(super) fn message_create(&mut self, d: &Fields) -> Option<Value> {
         let (key, message, channel) = (key(d)?, id_of(d, "id")?, id_of(d, "channel_id")?);
+        self.remember(&key);
         self.put(key, Value::Object(d.clone()));
         let channel = match id_of(d, "guild_id") {
             Some(guild) => format!("channel:{guild}:{channel}"),
@@ -36,7 +37,23 @@ impl Truth {
         {
             poll.insert("results".to_owned(), results);
         }
+        if !self.entries.contains_key(&key) {
+            self.remember(&key);
+        }
         self.entries.insert(key, Value::Object(message))
+    }
+
+    /// Notes a new message, and forgets the oldest if there are too many.
+    fn remember(&mut self, key: &str) {
+        let Some(kept) = self.kept_messages else {
+            return;
+        };
+        self.messages.push_back(key.to_owned());
+        if self.messages.len() > kept
+            && let Some(oldest) = self.messages.pop_front()
+        {
+            self.entries.remove(&oldest);
+        }
     }
 
     pub(super) fn message_delete(&mut self, d: &Fields) -> Option<Value> {

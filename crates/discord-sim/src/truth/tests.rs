@@ -518,3 +518,16 @@ fn what_cannot_be_used_changes_nothing() {
         }
     }
 }
+
+#[test]
+fn the_oldest_message_is_forgotten_beyond_a_bound() {
+    let mut truth = Truth::with_messages(2);
+    for id in ["1", "2", "3"] {
+        let message =
+            json!({"id": id, "channel_id": "9", "author": {}, "content": "c", "timestamp": "t"});
+        truth.apply("s", "MESSAGE_CREATE", &message);
+        truth.apply("s", "MESSAGE_UPDATE", &message);
+    }
+    let keys: Vec<&str> = truth.entries().map(|(key, _)| key).collect();
+    assert_eq!(keys, ["message:9:2", "message:9:3"]);
+}

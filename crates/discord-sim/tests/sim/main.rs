@@ -16,6 +16,7 @@ mod rest;
 mod rest_faults;
 mod scenarios;
 mod sessions;
+mod tls;
 mod transport;
 mod twilight;
 
