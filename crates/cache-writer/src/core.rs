@@ -33,5 +33,6 @@ pub mod snapshot;
 mod step;
 mod tally;
 mod totals;
+pub mod twilight;
 pub mod unusable;
 pub mod write;

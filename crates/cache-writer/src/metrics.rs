@@ -56,6 +56,8 @@ catalogue! {
     UNREADABLE = counter "writer_unreadable_total",
         "Times a partition was given up because of a frame or a journal of a version that this writer doesn't know";
     REDIS_ROLLBACKS = counter "writer_redis_rollbacks_total", "Times Redis came back with less than was written";
+    TWILIGHT_OBJECTS = counter "writer_twilight_objects_total" {"outcome": &["kept", "removed"]},
+        "Objects of twilight-dispatch's state that were taken over at the first start, or could not be";
     STORE_ERRORS = counter "writer_store_errors_total", "Single writes that Redis refused within a transaction";
 }
 
@@ -150,6 +152,12 @@ pub(crate) fn fenced() {
 /// Redis came back with less than was written.
 pub(crate) fn rollback() {
     REDIS_ROLLBACKS.counter().increment(1);
+}
+
+/// Objects of twilight-dispatch's state were taken over or removed.
+pub(crate) fn twilight_objects(kept: u64, removed: u64) {
+    TWILIGHT_OBJECTS.counter_of(["kept"]).increment(kept);
+    TWILIGHT_OBJECTS.counter_of(["removed"]).increment(removed);
 }
 
 /// Redis refused single writes of a transaction.

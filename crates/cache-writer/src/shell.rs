@@ -5,6 +5,7 @@
 //! - [`owner`] carries out what `core::owner` asks for, [`incoming`] turns deliveries into events;
 //! - [`store`] talks to Redis, [`publish`] publishes;
 //! - [`declarations`] declares what all of them use;
+//! - [`twilight`] takes over what twilight-dispatch has left, before all that;
 //! - [`assignment`] shares the partitions among replicas, [`gauges`] and [`guild_log`] tell what goes on;
 //! - [`shared`] is what all partitions have in common.
 
@@ -19,5 +20,6 @@ mod partition;
 mod publish;
 mod shared;
 mod store;
+mod twilight;
 
 pub use app::App;

@@ -37,6 +37,12 @@ pub const IDENTIFIES: &str = "dispatch:identifies";
 /// The number of shards that Discord has refused last (close codes 4010 and 4011), a decimal number.
 pub const REFUSED_SHARDS: &str = "dispatch:shards:refused";
 
+/// How far the writers are with the state that twilight-dispatch has left: `theirs` or `ours` while it is taken over (whose is
+/// newer), `done` once there is none.
+pub const TWILIGHT_STATE: &str = "dispatch:twilight_dispatch";
+/// Exists while a writer takes it over, which it names.
+pub const TWILIGHT_LOCK: &str = "dispatch:twilight_dispatch:lock";
+
 /// Set of the processes of gateway-ingest that live, or lived a moment ago.
 pub const INGESTS: &str = "dispatch:ingests";
 

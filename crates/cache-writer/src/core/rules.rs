@@ -119,15 +119,15 @@ fn in_guild(guild: u64, steps: Vec<Step<'_>>) -> Steps<'_> {
 }
 
 /// A guild's child as it stands in a list of another payload: identified by its own fields.
-struct Listed<'a> {
-    entity: Entity,
+pub(super) struct Listed<'a> {
+    pub(super) entity: Entity,
     object: Object<'a>,
     /// `guild_id` added; none where absence says the same.
-    value: Option<Cow<'a, str>>,
+    pub(super) value: Option<Cow<'a, str>>,
 }
 
 impl<'a> Listed<'a> {
-    fn parse(guild: u64, family: Family, text: &'a str) -> Option<Self> {
+    pub(super) fn parse(guild: u64, family: Family, text: &'a str) -> Option<Self> {
         let object = Object::parse(text)?;
         let entity = Entity::child(guild, family, child_id(family, &object).ok()?)?;
         let absent = match family {

@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     assignment::Assignments, declarations, gauges, guild_log::GuildLog, partition::Partition,
-    shared::Shared,
+    shared::Shared, twilight,
 };
 use crate::{config::Config, metrics};
 
@@ -53,6 +53,9 @@ impl App {
             .await
             .is_none()
         {
+            return Ok(());
+        }
+        if !twilight::take_over(&self.shared.config, &self.redis_up, &self.stop).await {
             return Ok(());
         }
         let gauges = tokio::spawn(gauges::run(self.shared.clone(), self.stop.clone()));

@@ -15,7 +15,7 @@ use dispatch_service::{
 };
 use redis::{FromRedisValue, Pipeline, RedisResult, Value, from_redis_value, pipe};
 
-use self::commands::Databases;
+pub(super) use self::commands::Databases;
 use crate::{
     config::Config,
     core::{

@@ -13,3 +13,4 @@ mod long;
 mod mutations;
 mod payloads;
 mod switches;
+mod twilight;

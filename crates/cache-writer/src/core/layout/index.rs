@@ -182,7 +182,7 @@ pub fn parse_key(key: &str) -> Option<Index> {
 }
 
 /// A bare decimal number.
-pub(super) fn parse_id(text: &str) -> Option<u64> {
+pub(in crate::core) fn parse_id(text: &str) -> Option<u64> {
     let digits = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| text.parse().ok()).flatten()
 }

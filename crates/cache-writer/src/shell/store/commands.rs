@@ -13,14 +13,14 @@ use crate::{
 
 /// The two databases, as seen from a connection to the main one: the other is reached with SELECT, within the same transaction. Here
 /// the core's keys get their namespace.
-pub(super) struct Databases {
+pub(in crate::shell) struct Databases {
     main: i64,
     messages: i64,
     namespace: Namespace,
 }
 
 impl Databases {
-    pub(super) fn new(config: &Config) -> Self {
+    pub(in crate::shell) fn new(config: &Config) -> Self {
         Self {
             main: config.redis.database(),
             messages: config.messages.database(),
@@ -88,7 +88,7 @@ impl Databases {
     }
 
     /// Adds writes to a transaction.
-    pub(super) fn add_writes(&self, pipe: &mut Pipeline, commands: Vec<Command<'_>>) {
+    pub(in crate::shell) fn add_writes(&self, pipe: &mut Pipeline, commands: Vec<Command<'_>>) {
         let (main, messages): (Vec<_>, Vec<_>) = commands
             .into_iter()
             .partition(|command| command.database() == Database::Main);
