@@ -8,7 +8,8 @@ use std::{
     time::Duration,
 };
 
-use discord_sim::{Load, Mix};
+use discord_sim::{Action, Load, Mix};
+use serde_json::{Value, json};
 use testbed::{
     binaries::workspace,
     node::Node,
@@ -129,4 +130,117 @@ async fn examples_consume_command_and_reconnect() {
         example.prints(" was: ", before + 10).await;
     }
     stack.stop().await.unwrap();
+}
+
+/// The bot with discord.py whose state is in Redis: what it says of members, channels and guilds is what they are, and what it says
+/// of them before is what they were.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_discord_py_bot_has_its_state_in_redis() {
+    let example = workspace().join("deploy/examples/discordpy");
+    let folder = tempfile::tempdir().unwrap();
+    let python = Python::with_packages(folder.path(), &example.join("requirements.txt")).await;
+    let python = python.unwrap_or_else(|error| panic!("{error:#}"));
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let mut stack = Stack::start(servers, &Options::new(2, 6)).await.unwrap();
+    stack.ready().await.unwrap();
+    stack.arrived(&stack.sent(), LIMIT).await.unwrap();
+
+    let mut command = python.command(&example.join("bot.py"));
+    command
+        .env("BOT_TOKEN", stack.sim.bot_token())
+        .env("REDIS_URL", stack.servers.redis.url())
+        .env("DISCORD_API_URL", stack.sim.http_url());
+    let url = stack.servers.rabbitmq.url();
+    let bot = Example::start("discordpy", command, &url, folder.path());
+    let own = text(&stack.sim.truth()["bot_user"]["id"]);
+    bot.prints(&format!("ready: {own} in 6 guilds"), 1).await;
+
+    let write = |content: &str| {
+        let action = json!({"do": "message", "content": content});
+        let action: Action = serde_json::from_value(action).unwrap();
+        stack.sim.act(&action).unwrap()
+    };
+    let done = write("!ping");
+    bot.prints("ponged", 1).await;
+    let said = |said: &Value| said["content"] == "pong" && said["author"]["id"] == own.as_str();
+    assert!(stack.sim.truth().values().any(said));
+    let (guild, channel) = (done.guild.unwrap(), done.channel.unwrap());
+    let member = done.user.unwrap();
+    write(&format!("!about {member}"));
+    let truth = stack.sim.truth();
+    let of = |key: String| truth[&key].clone();
+    let told = of(format!("member:{guild}:{member}"));
+    let names = [
+        &told["nick"],
+        &told["user"]["global_name"],
+        &told["user"]["username"],
+    ];
+    let name = names.iter().find_map(|name| name.as_str()).unwrap();
+    bot.prints(&format!("member {member} {name} roles {guild}"), 1)
+        .await;
+    let name = text(&of(format!("channel:{guild}:{channel}"))["name"]);
+    bot.prints(&format!("channel {channel} {name} permissions "), 1)
+        .await;
+    let count = |prefix: String| {
+        let of_kind = truth.iter().filter(|(key, _)| key.starts_with(&prefix));
+        let no_thread = |value: &Value| !matches!(value["type"].as_u64(), Some(10..=12));
+        of_kind.filter(|(_, value)| no_thread(value)).count()
+    };
+    let (channels, members) = (
+        count(format!("channel:{guild}:")),
+        count(format!("member:{guild}:")),
+    );
+    let value = of(format!("guild:{guild}"));
+    let (name, all) = (text(&value["name"]), &value["member_count"]);
+    let line = format!("guild {guild} {name} channels {channels} members {members} of {all}");
+    bot.prints(&line, 1).await;
+
+    let before = sent(&stack).len();
+    let load = Load {
+        events: Some(150),
+        mix: Mix::only(&[
+            "MESSAGE_CREATE",
+            "MESSAGE_UPDATE",
+            "GUILD_MEMBER_UPDATE",
+            "GUILD_MEMBER_REMOVE",
+            "CHANNEL_UPDATE",
+        ]),
+        ..Load::default()
+    };
+    stack.sim.generate(load).await;
+    let mut changes = 0;
+    for (name, d, old) in sent(&stack).into_iter().skip(before) {
+        let or_none = |value: &Value| value.as_str().unwrap_or("None").to_owned();
+        let line = match name.as_str() {
+            "GUILD_MEMBER_UPDATE" => {
+                let (was, is) = (or_none(&old["nick"]), or_none(&d["nick"]));
+                format!("member {} was: {was}, is: {is}", text(&d["user"]["id"]))
+            }
+            "CHANNEL_UPDATE" => {
+                let (was, is) = (text(&old["name"]), text(&d["name"]));
+                format!("channel {} was: {was}, is: {is}", text(&d["id"]))
+            }
+            "GUILD_MEMBER_REMOVE" => format!("member {} left: ", text(&d["user"]["id"])),
+            _ => continue,
+        };
+        bot.prints(&line, 1).await;
+        changes += 1;
+    }
+    assert!(changes > 20, "{changes}");
+    bot.prints("message ", 1).await;
+    stack.stop().await.unwrap();
+}
+
+/// Names of the events that were sent with an `old`, their data, and the `old`.
+fn sent(stack: &Stack) -> Vec<(String, Value, Value)> {
+    let events = (0..stack.shards).flat_map(|shard| stack.sim.sent(shard));
+    let changes = events.filter_map(|event| {
+        let d = serde_json::from_str(&event.d).ok()?;
+        Some((event.t, d, event.old?))
+    });
+    changes.collect()
+}
+
+fn text(value: &Value) -> String {
+    value.as_str().unwrap().to_owned()
 }
