@@ -68,6 +68,7 @@ impl Truth {
             "CHANNEL_DELETE" => self.channel_delete(fields),
             "THREAD_DELETE" => self.thread_delete(fields),
             "CHANNEL_PINS_UPDATE" => self.channel_field(fields, "channel_id", "last_pin_timestamp"),
+            "CHANNEL_INFO" => self.channel_info(fields),
             "VOICE_CHANNEL_STATUS_UPDATE" => self.channel_field(fields, "id", "status"),
             "VOICE_CHANNEL_START_TIME_UPDATE" => {
                 self.channel_field(fields, "id", "voice_start_time")

@@ -103,10 +103,14 @@ impl<'e> State<'e> {
             } => {
                 outcome.old = self.set_field(*entity, field, value.as_deref());
             }
+            Step::Patch { entity, patch } => {
+                self.merge(*entity, patch, None, Merging::Fields);
+            }
             Step::Adjust {
                 entity,
                 field,
                 up,
+                by,
                 unless,
                 old,
             } => {
@@ -114,7 +118,7 @@ impl<'e> State<'e> {
                     outcome.old = self.old(*entity);
                 }
                 if !unless.iter().any(|entity| self.is_cached(*entity)) {
-                    self.adjust(*entity, field, *up);
+                    self.adjust(*entity, field, *up, *by);
                 }
             }
             Step::Remove { entity } => {
@@ -212,9 +216,14 @@ impl<'e> State<'e> {
                 Cow::Borrowed(whole)
             }
             (Some(base), Some(whole)) if mode == Merging::Message => {
-                match with_poll_results(base, patch) {
+                let value = match with_poll_results(base, patch) {
                     Some(kept) => Cow::Owned(kept),
                     None => Cow::Borrowed(whole),
+                };
+                let spoken = Object::parse(&value).filter(|_| base.is_true("tts"));
+                match spoken.map(|message| message.with_field("tts", "true")) {
+                    Some(kept) => Cow::Owned(kept),
+                    None => value,
                 }
             }
             (Some(base), _) => {
@@ -238,13 +247,15 @@ impl<'e> State<'e> {
         old
     }
 
-    fn adjust(&mut self, entity: Entity, field: &str, up: bool) {
-        let changed = self.object(entity).and_then(|object| {
+    fn adjust(&mut self, entity: Entity, field: &str, up: bool, by: u64) {
+        // Each message asks so of its channel, and few channels are threads: most are not scanned.
+        let text = self.text(entity).filter(|text| text.contains(field));
+        let changed = text.and_then(Object::parse).and_then(|object| {
             let number = object.number(field)?;
             let number = if up {
-                number.saturating_add(1)
+                number.saturating_add(by)
             } else {
-                number.saturating_sub(1)
+                number.saturating_sub(by)
             };
             Some(object.with_field(field, &number.to_string()))
         });
@@ -377,11 +388,15 @@ impl<'e> State<'e> {
 
     /// The same, scanned.
     fn object(&self, entity: Entity) -> Option<Object<'_>> {
-        let text = match self.written.get(&entity) {
+        self.text(entity).and_then(Object::parse)
+    }
+
+    /// The same, whatever it is.
+    fn text(&self, entity: Entity) -> Option<&str> {
+        match self.written.get(&entity) {
             Some(written) => written.as_deref(),
             None => self.snapshot.value(entity),
-        };
-        text.and_then(Object::parse)
+        }
     }
 
     fn is_cached(&self, entity: Entity) -> bool {

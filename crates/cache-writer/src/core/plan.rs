@@ -116,6 +116,7 @@ fn add_reads(step: &Step<'_>, old: bool, settings: &Settings, reads: &mut Reads)
         | Step::StoreKeeping { entity, .. }
         | Step::Merge { entity, .. }
         | Step::SetField { entity, .. }
+        | Step::Patch { entity, .. }
         | Step::Newest {
             channel: entity, ..
         } => entities.push(*entity),

@@ -60,6 +60,7 @@ pub(super) fn steps<'a>(name: &str, data: &'a str, origin: Origin) -> Outcome<'a
         "CHANNEL_UPDATE" => channels::update(d()?),
         "CHANNEL_DELETE" => channels::delete(d()?),
         "CHANNEL_PINS_UPDATE" => channels::pins_update(d()?),
+        "CHANNEL_INFO" => channels::info(&d()?),
         "VOICE_CHANNEL_STATUS_UPDATE" => channels::status_update(d()?),
         "VOICE_CHANNEL_START_TIME_UPDATE" => channels::start_time_update(d()?),
         "THREAD_CREATE" => threads::create(&d()?),

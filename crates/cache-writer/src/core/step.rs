@@ -126,11 +126,14 @@ pub(super) enum Step<'a> {
         field: &'static str,
         value: Option<Cow<'a, str>>,
     },
-    /// A number in a cached object raised or lowered, never below 0.
+    /// Merged over what is cached, field by field; no `old`.
+    Patch { entity: Entity, patch: Object<'a> },
+    /// A number in a cached object raised or lowered, never below 0; nothing where it has none.
     Adjust {
         entity: Entity,
         field: &'static str,
         up: bool,
+        by: u64,
         /// Not if one of these is cached.
         unless: Vec<Entity>,
         old: bool,
@@ -168,7 +171,8 @@ pub(super) enum Merging {
     /// Field by field, but whole between hidden and visible, see [`super::rules`].
     Channel,
     /// A whole message replaces the cached one but for the results of a poll, which Discord leaves
-    /// out where it has not looked them up (Discord, poll page, "Poll Results Object").
+    /// out where it has not looked them up (Discord, poll page, "Poll Results Object"), and `tts`, which
+    /// is false in every update (gateway events page, "Message Update").
     Message,
 }
 
@@ -183,6 +187,7 @@ impl Step<'_> {
             | Self::Replace { entity, .. }
             | Self::Merge { entity, .. }
             | Self::SetField { entity, .. }
+            | Self::Patch { entity, .. }
             | Self::Adjust { entity, .. }
             | Self::Remove { entity }
             | Self::Discard { entity }

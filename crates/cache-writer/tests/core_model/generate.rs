@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use super::writer::{Dispatch, SHARDS};
 
 /// Every name with a rule, some without, and one that does not exist.
-pub(crate) const NAMES: [&str; 55] = [
+pub(crate) const NAMES: [&str; 56] = [
     "READY",
     "RESUMED",
     "USER_UPDATE",
@@ -16,6 +16,7 @@ pub(crate) const NAMES: [&str; 55] = [
     "CHANNEL_UPDATE",
     "CHANNEL_DELETE",
     "CHANNEL_PINS_UPDATE",
+    "CHANNEL_INFO",
     "VOICE_CHANNEL_STATUS_UPDATE",
     "VOICE_CHANNEL_START_TIME_UPDATE",
     "THREAD_CREATE",
@@ -197,6 +198,10 @@ fn payload(name: &str, dice: &mut Dice) -> Map<String, Value> {
             };
             json!({ "guild_id": g, "channel_id": channel_id(guild, dice), "last_pin_timestamp": pin })
         }
+        "CHANNEL_INFO" => json!({
+            "guild_id": g,
+            "channels": dice.some(|dice| json!({ "id": channel_id(guild, dice), "status": null })),
+        }),
         "VOICE_CHANNEL_STATUS_UPDATE" => {
             json!({ "guild_id": g, "id": channel_id(guild, dice), "status": dice.below(9) })
         }
@@ -341,6 +346,8 @@ fn channel(guild: u64, dice: &mut Dice) -> Value {
     }
     if number > 2 {
         channel["thread_metadata"] = json!({ "archived": dice.one_in(4) });
+        channel["message_count"] = json!(dice.below(3));
+        channel["total_message_sent"] = json!(7);
         if dice.one_in(3) {
             channel["member"] = json!({ "flags": 1 });
         }
@@ -413,6 +420,12 @@ fn message(guild: u64, dice: &mut Dice) -> Value {
         message["author"] = json!({ "id": user_id(dice) });
         message["timestamp"] = json!("2026");
         message["content"] = json!("null");
+    }
+    if dice.one_in(3) {
+        message["tts"] = json!(dice.one_in(2));
+    }
+    if dice.one_in(4) {
+        message["type"] = json!(21);
     }
     if dice.one_in(3) {
         message["edited_timestamp"] = json!(null);

@@ -179,6 +179,14 @@ impl Reference {
                 "last_pin_timestamp",
                 d.get("last_pin_timestamp"),
             )),
+            "CHANNEL_INFO" => {
+                let guild = id(d, "guild_id")?;
+                for info in list(d, "channels")??.iter().filter_map(Value::as_object) {
+                    let channel = id(info, "id").map(|id| format!("channel:{guild}:{id}"));
+                    channel.and_then(|key| self.merge(&key, info, false));
+                }
+                Some(None)
+            }
             "VOICE_CHANNEL_STATUS_UPDATE" => {
                 Some(self.set(&channel(d, "id")?, "status", d.get("status")))
             }
@@ -329,11 +337,17 @@ impl Reference {
             "MESSAGE_CREATE" => {
                 let (key, channel) = (message(d)?, id(d, "channel_id")?);
                 self.put(&key, Value::Object(d.clone()));
-                let channel = match id(d, "guild_id") {
+                let key = match id(d, "guild_id") {
                     Some(guild) => format!("channel:{guild}:{channel}"),
                     None => format!("channel:{channel}"),
                 };
-                self.newest(&channel, id(d, "id")?);
+                let message = id(d, "id")?;
+                self.newest(&key, message);
+                let starts = d.get("type") == Some(&json!(21)) || message == channel;
+                if id(d, "guild_id").is_some() && !starts {
+                    self.count(&key, "message_count", 1);
+                    self.count(&key, "total_message_sent", 1);
+                }
                 Some(None)
             }
             "MESSAGE_UPDATE" => {
@@ -344,6 +358,10 @@ impl Reference {
                 let mut d = Value::Object(d.clone());
                 let before = self.state.get(&key).map(|message| &message["poll"]);
                 let results = before.map_or(Value::Null, |poll| poll["results"].clone());
+                let before = self.state.get(&key).map(|message| &message["tts"]);
+                if before == Some(&json!(true)) {
+                    d["tts"] = json!(true);
+                }
                 if d["poll"].is_object() && d["poll"]["results"].is_null() && !results.is_null() {
                     d["poll"]["results"] = results;
                 }
@@ -394,12 +412,14 @@ impl Reference {
             }
             "MESSAGE_DELETE" => {
                 let key = message(d)?;
+                self.count_gone(d, [id(d, "id")?].into_iter());
                 Some(self.state.remove(&key))
             }
             "MESSAGE_DELETE_BULK" => {
                 let channel = id(d, "channel_id")?;
                 let ids = list(d, "ids")??;
                 let ids = ids.iter().filter_map(number);
+                self.count_gone(d, ids.clone());
                 let old: Vec<Value> = ids
                     .filter_map(|id| self.state.remove(&format!("message:{channel}:{id}")))
                     .collect();
@@ -469,7 +489,8 @@ impl Reference {
             let count = d.get("member_count").and_then(Value::as_u64);
             let some = d.get("large") == Some(&json!(true))
                 || count.is_some_and(|count| count > list.len() as u64);
-            if name != "threads" && !(name == "members" && some) {
+            let too_many = name == "presences" && count.is_some_and(|count| count > 75_000);
+            if name != "threads" && !too_many && !(name == "members" && some) {
                 for id in self.ids(&format!("{kind}:{guild}:")) {
                     children
                         .entry(format!("{kind}:{guild}:{id}"))
@@ -614,6 +635,15 @@ impl Reference {
         };
         if let Some(count) = value[field].as_u64() {
             value[field] = json!(count.saturating_add_signed(by));
+        }
+    }
+
+    /// Messages of a thread are gone.
+    fn count_gone(&mut self, d: &Fields, messages: impl Iterator<Item = u64>) {
+        if let (Some(guild), Some(channel)) = (id(d, "guild_id"), id(d, "channel_id")) {
+            let key = format!("channel:{guild}:{channel}");
+            let gone = messages.filter(|message| *message != channel).count();
+            self.count(&key, "message_count", -(gone as i64));
         }
     }
 

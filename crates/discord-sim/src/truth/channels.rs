@@ -106,6 +106,22 @@ impl Truth {
         }
     }
 
+    /// What known channels show for a while.
+    pub(super) fn channel_info(&mut self, d: &Fields) -> Option<Value> {
+        let guild = id_of(d, "guild_id")?;
+        for info in d
+            .get("channels")?
+            .as_array()?
+            .iter()
+            .filter_map(Value::as_object)
+        {
+            if let Some(channel) = id_of(info, "id") {
+                self.amend(&format!("channel:{guild}:{channel}"), info);
+            }
+        }
+        None
+    }
+
     pub(super) fn thread_member_update(&mut self, d: &Fields) -> Option<Value> {
         id_of(d, "guild_id")?;
         let mut member = d.clone();

@@ -250,6 +250,9 @@ fn is_full(d: &Fields, list: &str) -> bool {
         return false;
     };
     let count = d.get("member_count").and_then(Value::as_u64);
+    if list == "presences" {
+        return count.is_none_or(|count| count <= 75_000);
+    }
     list != "members"
         || d.get("large") != Some(&Value::Bool(true))
             && count.is_none_or(|count| count <= elements.len() as u64)

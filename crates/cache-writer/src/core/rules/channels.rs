@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::Outcome;
+use super::{Outcome, in_guild};
 use crate::core::{
     entity::Entity,
     object::Object,
@@ -60,6 +60,27 @@ pub(super) fn status_update(d: Object<'_>) -> Outcome<'_> {
 
 pub(super) fn start_time_update(d: Object<'_>) -> Outcome<'_> {
     field(&d, "id", "voice_start_time")
+}
+
+/// The answer to a request for what voice channels show beside their name: of some, some fields.
+pub(super) fn info<'a>(d: &Object<'a>) -> Outcome<'a> {
+    let guild = d.id("guild_id")?;
+    let texts = d.list("channels")?;
+    let steps: Vec<_> = texts
+        .iter()
+        .filter_map(|text| {
+            let patch = Object::parse(text)?;
+            let entity = Entity::Channel {
+                guild: Some(guild),
+                id: patch.id("id").ok()?,
+            };
+            Some(Step::Patch { entity, patch })
+        })
+        .collect();
+    Ok(Steps {
+        skipped: u32::try_from(texts.len() - steps.len()).unwrap_or(u32::MAX),
+        ..in_guild(guild, steps)
+    })
 }
 
 /// One field of the channel that the event names.

@@ -69,6 +69,7 @@ pub(super) fn user_count<'a>(d: &Object<'_>, up: bool) -> Outcome<'a> {
         entity,
         field: "user_count",
         up,
+        by: 1,
         unless: Vec::new(),
         old: true,
     };

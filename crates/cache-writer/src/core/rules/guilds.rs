@@ -98,7 +98,12 @@ pub(super) fn create(mut d: Object<'_>) -> Outcome<'_> {
         let Some(texts) = d.optional_list(list)? else {
             continue;
         };
-        if list != "threads" && (family != Family::Member || lists_all_members(&d, texts.len())) {
+        let in_full = match family {
+            Family::Member => lists_all_members(&d, texts.len()),
+            Family::Presence => d.number("member_count") <= Some(ALL_PRESENCES),
+            _ => list != "threads",
+        };
+        if in_full {
             replaced.push(family);
         }
         for text in texts {
@@ -140,6 +145,10 @@ pub(super) fn create(mut d: Object<'_>) -> Outcome<'_> {
         ..in_guild(guild, steps)
     })
 }
+
+/// Of a guild with more members, Discord lists the presences of some only (gateway events page, "Guild
+/// Create").
+const ALL_PRESENCES: u64 = 75_000;
 
 /// Discord lists only some members of a large guild, and of any guild where the bot lacks the intent
 /// GUILD_PRESENCES (gateway events page, "Guild Create").

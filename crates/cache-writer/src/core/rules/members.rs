@@ -106,6 +106,7 @@ fn member_count<'a>(guild: u64, up: bool, unless: Vec<Entity>) -> Step<'a> {
         entity,
         field: "member_count",
         up,
+        by: 1,
         unless,
         old: false,
     }

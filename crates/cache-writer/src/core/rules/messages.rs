@@ -12,7 +12,8 @@ use crate::core::{
 
 pub(super) fn create(d: Object<'_>) -> Outcome<'_> {
     let (entity, scope) = message(&d)?;
-    let steps = vec![
+    let channel = d.id("channel_id")?;
+    let mut steps = vec![
         Step::Store {
             entity,
             value: Cow::Borrowed(d.text),
@@ -21,13 +22,45 @@ pub(super) fn create(d: Object<'_>) -> Outcome<'_> {
         Step::Newest {
             channel: Entity::Channel {
                 guild: scope.guild(),
-                id: d.id("channel_id")?,
+                id: channel,
             },
             id: entity.id(),
             types: None,
         },
     ];
+    if is_counted(channel, entity.id()) && d.number("type") != Some(THREAD_STARTER) {
+        steps.extend(count(scope, channel, "message_count", true, 1));
+        steps.extend(count(scope, channel, "total_message_sent", true, 1));
+    }
     Ok(Steps::new(scope, steps))
+}
+
+/// The type of a message that stands for the one which a thread was started from.
+const THREAD_STARTER: u64 = 21;
+
+/// Whether a thread counts a message: not its initial one, which in a forum has the thread's id (Discord,
+/// channel page, `message_count`).
+fn is_counted(channel: u64, message: u64) -> bool {
+    channel != message
+}
+
+/// Raises or lowers a number that threads have and other channels have not.
+fn count<'a>(
+    scope: Scope,
+    channel: u64,
+    field: &'static str,
+    up: bool,
+    by: u64,
+) -> Option<Step<'a>> {
+    let guild = Some(scope.guild()?);
+    Some(Step::Adjust {
+        entity: Entity::Channel { guild, id: channel },
+        field,
+        up,
+        by,
+        unless: Vec::new(),
+        old: false,
+    })
 }
 
 /// Discord sends the whole message, and what is not in it is gone; less only where it has no more.
@@ -47,7 +80,12 @@ pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
 
 pub(super) fn delete(d: Object<'_>) -> Outcome<'_> {
     let (entity, scope) = message(&d)?;
-    Ok(Steps::new(scope, vec![Step::Remove { entity }]))
+    let channel = d.id("channel_id")?;
+    let mut steps = vec![Step::Remove { entity }];
+    if is_counted(channel, entity.id()) {
+        steps.extend(count(scope, channel, "message_count", false, 1));
+    }
+    Ok(Steps::new(scope, steps))
 }
 
 pub(super) fn delete_bulk(d: Object<'_>) -> Outcome<'_> {
@@ -59,13 +97,19 @@ pub(super) fn delete_bulk(d: Object<'_>) -> Outcome<'_> {
         .map(|id| Entity::Message { channel, id })
         .collect();
     let skipped = u32::try_from(ids.len() - entities.len()).unwrap_or(u32::MAX);
-    let steps = vec![Step::RemoveAll {
+    let scope = scope(&d, channel);
+    let counted = entities
+        .iter()
+        .filter(|message| is_counted(channel, message.id()));
+    let counted = u64::try_from(counted.count()).unwrap_or(u64::MAX);
+    let mut steps = vec![Step::RemoveAll {
         family: Family::Message,
         entities,
     }];
+    steps.extend(count(scope, channel, "message_count", false, counted));
     Ok(Steps {
         skipped,
-        ..Steps::new(scope(&d, channel), steps)
+        ..Steps::new(scope, steps)
     })
 }
 

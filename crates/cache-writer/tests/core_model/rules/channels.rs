@@ -299,3 +299,24 @@ fn list_sync_replaces_the_threads_of_the_named_parents() {
         &[("channel:1:3", TEXT)],
     );
 }
+
+/// Discord: of each channel what was asked for, so of some no more than one field.
+#[test]
+fn channel_info_is_merged_into_cached_channels() {
+    check(
+        &[
+            ("channel:1:3", r#"{"id":"3","name":"a","status":"b"}"#),
+            ("channel:1:4", r#"{"id":"4"}"#),
+        ],
+        "CHANNEL_INFO",
+        r#"{"guild_id":"1","channels":[{"id":"3","status":null,"voice_start_time":17},{"id":"5","status":"c"},{"id":"4","status":"d"}]}"#,
+        None,
+        &[
+            (
+                "channel:1:3",
+                r#"{"id":"3","name":"a","status":null,"voice_start_time":17}"#,
+            ),
+            ("channel:1:4", r#"{"id":"4","status":"d"}"#),
+        ],
+    );
+}

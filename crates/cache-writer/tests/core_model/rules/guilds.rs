@@ -275,3 +275,22 @@ fn one_shard_writes_the_bots_user() {
         assert_eq!(held, after, "{shard} {name}");
     }
 }
+
+/// Discord: of a guild with over 75,000 members, GUILD_CREATE has the presences of some only.
+#[test]
+fn presences_that_a_very_large_guild_does_not_list_stay() {
+    let presence = ("presence:1:5", r#"{"user":{"id":"5"},"status":"idle"}"#);
+    for (count, kept) in [(75_000, false), (75_001, true)] {
+        let create = format!(r#"{{"id":"1","large":true,"member_count":{count},"presences":[]}}"#);
+        let guild = format!(r#"{{"id":"1","large":true,"member_count":{count}}}"#);
+        let mut after = vec![("guild:1", guild.as_str())];
+        after.extend(kept.then_some(presence));
+        check(
+            &[("guild:1", "{}"), presence],
+            "GUILD_CREATE",
+            &create,
+            Some("{}"),
+            &after,
+        );
+    }
+}

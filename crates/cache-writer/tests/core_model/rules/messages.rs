@@ -92,3 +92,78 @@ fn deletes_tell_what_went() {
     );
     check(&[], "MESSAGE_DELETE_BULK", bulk, Some("[]"), &[]);
 }
+
+/// Discord tells of a thread's messages by themselves alone. Its initial message is not counted: in a forum it has the thread's id,
+/// elsewhere a message of type 21 stands for it.
+#[test]
+fn a_thread_counts_its_messages() {
+    let thread = |id: u64, count: u64, sent: u64, last: &str| {
+        format!(
+            r#"{{"id":"{id}","type":11,"message_count":{count},"total_message_sent":{sent},"last_message_id":{last}}}"#
+        )
+    };
+    let before = thread(3, 1, 5, "null");
+    let message = |id: u64, kind: u64| {
+        format!(r#"{{"id":"{id}","channel_id":"3","guild_id":"1","type":{kind}}}"#)
+    };
+    for (id, kind, after) in [
+        (8, 0, thread(3, 2, 6, r#""8""#)),
+        (8, 21, thread(3, 1, 5, r#""8""#)),
+        (3, 0, thread(3, 1, 5, r#""3""#)),
+    ] {
+        let (message, key) = (message(id, kind), format!("message:3:{id}"));
+        check(
+            &[("channel:1:3", &before)],
+            "MESSAGE_CREATE",
+            &message,
+            None,
+            &[("channel:1:3", &after), (&key, &message)],
+        );
+    }
+    let gone = thread(3, 0, 5, "null");
+    for (name, data, old, after) in [
+        ("MESSAGE_DELETE", r#""id":"8""#, None, &gone),
+        ("MESSAGE_DELETE", r#""id":"3""#, None, &before),
+        (
+            "MESSAGE_DELETE_BULK",
+            r#""ids":["8","9"]"#,
+            Some("[]"),
+            &gone,
+        ),
+        ("MESSAGE_DELETE_BULK", r#""ids":["3"]"#, Some("[]"), &before),
+    ] {
+        let data = format!(r#"{{{data},"channel_id":"3","guild_id":"1"}}"#);
+        check(
+            &[("channel:1:3", &before)],
+            name,
+            &data,
+            old,
+            &[("channel:1:3", after)],
+        );
+    }
+    let text = r#"{"id":"3","type":0,"last_message_id":"9"}"#;
+    let message = message(8, 0);
+    check(
+        &[("channel:1:3", text)],
+        "MESSAGE_CREATE",
+        &message,
+        None,
+        &[("channel:1:3", text), ("message:3:8", &message)],
+    );
+}
+
+/// Discord: `tts` is false in every update, whatever the message was.
+#[test]
+fn a_spoken_message_stays_one() {
+    let with = |tts: &str| MESSAGE.replacen('{', &format!(r#"{{"tts":{tts},"#), 1);
+    let (spoken, silent) = (with("true"), with("false"));
+    for before in [&spoken, &silent] {
+        check(
+            &[("message:3:8", before)],
+            "MESSAGE_UPDATE",
+            &silent,
+            Some(before),
+            &[("message:3:8", before)],
+        );
+    }
+}
