@@ -3,20 +3,24 @@
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
-use testbed::binaries::{BIN_DIR, workspace};
+use testbed::binaries::{BIN_DIR, Service, workspace};
 
-/// Builds the release binaries; cargo shows its own progress. Where [`BIN_DIR`] names a folder of binaries,
-/// those are taken as they are.
-pub(crate) fn release() -> Result<()> {
+/// Builds the services' release binaries, and what else is named; cargo shows its own progress. Where [`BIN_DIR`] names a folder of
+/// binaries, those are taken as they are.
+pub(crate) fn release(others: &[&str]) -> Result<()> {
     if let Some(directory) = std::env::var_os(BIN_DIR) {
         eprintln!("Using the binaries in {}", directory.display());
         return Ok(());
     }
-    eprintln!("Building the release binaries …");
+    eprintln!("Building the release binaries; the first time takes some minutes …");
     let mut cargo = cargo();
     // The whole workspace, as the alias for xtask has it: for a choice of packages cargo unites the features of the
     // dependencies differently, and would compile them once more.
-    cargo.args(["build", "--release", "--locked", "--workspace", "--bins"]);
+    cargo.args(["build", "--release", "--locked", "--workspace"]);
+    let services = Service::ALL.map(Service::name);
+    for binary in services.iter().chain(others) {
+        cargo.args(["--bin", binary]);
+    }
     let status = cargo
         .stdin(Stdio::null())
         .status()

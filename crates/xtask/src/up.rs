@@ -87,7 +87,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     if !args.docker {
         install::ensure(&needed(&given.settings), args.plain)?;
     }
-    build::release()?;
+    build::release(&[])?;
     let mut pipeline = tokio::select! {
         started = Pipeline::start(&args, &given.settings) => started?,
         () = stop.requested() => bail!("stopped while starting"),

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use config::{Config, ConfigError, File, FileFormat, Value, ValueKind};
+use toml::{Table, Value};
 
 use super::{MASK, Problem, SettingsError, catalogue::ALL, dotenv};
 
@@ -30,14 +30,11 @@ impl Source {
         let mut source = Self::default();
         let mut problems = Vec::new();
         if let Some(path) = file {
-            let file = Config::builder()
-                .add_source(File::from(path).format(FileFormat::Toml))
-                .build()
-                .map_err(|error| SettingsError::File {
-                    file: path.display().to_string(),
-                    reason: reason(&error),
-                })?;
-            source.add_table("", file.cache);
+            let table = read_toml(path).map_err(|reason| SettingsError::File {
+                file: path.display().to_string(),
+                reason,
+            })?;
+            source.add_table("", Value::Table(table));
         }
         if let Some((path, text)) = nearest(".env") {
             let file = path.display().to_string();
@@ -121,8 +118,8 @@ impl Source {
 
     /// A table's keys are joined with `_`: `[state] member_ttl = 0` is `STATE_MEMBER_TTL`.
     fn add_table(&mut self, prefix: &str, value: Value) {
-        match value.kind {
-            ValueKind::Table(table) => {
+        match value {
+            Value::Table(table) => {
                 for (key, value) in table {
                     let name = if prefix.is_empty() {
                         key
@@ -132,11 +129,11 @@ impl Source {
                     self.add_table(&name, value);
                 }
             }
-            ValueKind::Array(items) => {
-                let items: Vec<_> = items.into_iter().map(|item| item.to_string()).collect();
+            Value::Array(items) => {
+                let items: Vec<_> = items.iter().map(text_of).collect();
                 self.add(prefix, items.join(","));
             }
-            _ => self.add(prefix, value.to_string()),
+            value => self.add(prefix, text_of(&value)),
         }
     }
 }
@@ -154,21 +151,29 @@ fn nearest(name: &str) -> Option<(PathBuf, io::Result<String>)> {
     Some((path, text))
 }
 
-/// What is wrong with a TOML file. Its parser quotes the line, in which a secret may stand; the first line of its message says where.
-fn reason(error: &ConfigError) -> String {
-    match error {
-        ConfigError::FileParse { cause, .. } => {
-            let cause = cause.to_string();
-            let place = cause.lines().next().unwrap_or_default();
-            match place.starts_with("TOML parse error at ") {
-                true => place.to_owned(),
-                false => "it is not TOML".to_owned(),
-            }
-        }
-        // The file is not there, or can't be read.
-        ConfigError::Foreign(cause) => cause.to_string(),
-        _ => "it can't be read".to_owned(),
+/// A value as it would stand in the environment. No setting is a list of lists, or of tables.
+fn text_of(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Integer(number) => number.to_string(),
+        Value::Float(number) => number.to_string(),
+        Value::Boolean(flag) => flag.to_string(),
+        Value::Datetime(time) => time.to_string(),
+        Value::Array(_) | Value::Table(_) => String::new(),
     }
+}
+
+fn read_toml(path: &Path) -> Result<Table, String> {
+    let text = std::fs::read_to_string(path).map_err(|error| error.to_string())?;
+    // The parser quotes the line, in which a secret may stand; the first line of its message says where.
+    text.parse().map_err(|error: toml::de::Error| {
+        let message = error.to_string();
+        let place = message.lines().next().unwrap_or_default();
+        match place.starts_with("TOML parse error at ") {
+            true => place.to_owned(),
+            false => "it is not TOML".to_owned(),
+        }
+    })
 }
 
 #[cfg(test)]
@@ -178,12 +183,8 @@ mod tests {
     #[test]
     fn tables_and_lists_of_a_file_become_names() {
         let text = "bot_token = 'x'\nevents = ['A', 'B']\n[state]\nmember_ttl = 5\nold = false\n";
-        let file = Config::builder()
-            .add_source(File::from_str(text, FileFormat::Toml))
-            .build()
-            .unwrap();
         let mut source = Source::default();
-        source.add_table("", file.cache);
+        source.add_table("", Value::Table(text.parse().unwrap()));
         assert_eq!(source.value("BOT_TOKEN").as_deref(), Some("x"));
         assert_eq!(source.value("EVENTS").as_deref(), Some("A,B"));
         assert_eq!(source.value("STATE_MEMBER_TTL").as_deref(), Some("5"));
