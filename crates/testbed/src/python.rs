@@ -83,6 +83,16 @@ impl Python {
         Ok(String::from_utf8(output.stdout)?)
     }
 
+    /// A command that runs a program of one of the packages.
+    #[must_use]
+    pub fn program(&self, name: &str) -> Command {
+        let programs = match &self.path {
+            Some(packages) => packages.join("bin"),
+            None => self.program.with_file_name(""),
+        };
+        Command::new(programs.join(name))
+    }
+
     /// A command that runs a script.
     #[must_use]
     pub fn command(&self, script: &Path) -> Command {

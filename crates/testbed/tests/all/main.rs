@@ -11,6 +11,7 @@ mod cache;
 mod channel_logs;
 mod clients;
 mod commands;
+mod dependencies;
 mod deployment;
 mod endings;
 mod examples;
