@@ -92,17 +92,25 @@ struct Page {
     limit: Option<usize>,
 }
 
-/// A [`SentEvent`] as JSON: `d` is text, as it need not be valid JSON.
-#[derive(Debug, Serialize)]
-struct SentBody {
-    index: usize,
-    session: String,
-    seq: u64,
-    t: String,
-    d: String,
-    old: Option<Value>,
-    delivered: bool,
-    session_live: bool,
+/// A [`SentEvent`] as JSON, in the answer to `/sim/sent`.
+#[derive(Debug, Deserialize, Serialize)]
+pub struct SentBody {
+    /// Its place among the events of the shard.
+    pub index: usize,
+    /// Session.
+    pub session: String,
+    /// Sequence in it.
+    pub seq: u64,
+    /// Name.
+    pub t: String,
+    /// Text, as it need not be valid JSON.
+    pub d: String,
+    /// What an exact cache holds before it.
+    pub old: Option<Value>,
+    /// Whether it was written to a socket.
+    pub delivered: bool,
+    /// Whether its session can be resumed.
+    pub session_live: bool,
 }
 
 async fn sent(State(shared): Shares, Query(page): Query<Page>) -> Json<Vec<SentBody>> {

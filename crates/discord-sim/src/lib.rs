@@ -47,6 +47,7 @@ pub mod truth;
 pub mod world;
 
 pub use config::{ResumeUrl, SimConfig};
+pub use control::SentBody;
 pub use dispatcher::{InteractionCounts, SentEvent};
 pub use faults::{Answer, Fault, Host, Point, RestBody, RestFault, Scope};
 pub use generator::Mix;

@@ -125,6 +125,22 @@ impl Report {
             .collect()
     }
 
+    /// All of it in words: what is wrong beyond what is tolerated, and what is.
+    #[must_use]
+    pub fn summary(&self, tolerated: Tolerated) -> String {
+        let mut words = vec![format!("{} events", self.events)];
+        if tolerated.crashes > 0 && self.repeated > 0 {
+            words.push(format!("{} repeated, as crashes may", self.repeated));
+        }
+        let faults = self.faults(tolerated);
+        if faults.is_empty() {
+            words.push("all exact".to_owned());
+        }
+        words.extend(faults);
+        let samples = self.samples.iter().map(|sample| format!("\n  {sample}"));
+        words.join(", ") + &samples.collect::<String>()
+    }
+
     pub(super) fn add_samples(&mut self, kind: &str, samples: impl IntoIterator<Item = String>) {
         for sample in samples.into_iter().take(SAMPLES) {
             let short: String = sample.chars().take(SAMPLE_LENGTH).collect();
@@ -135,15 +151,7 @@ impl Report {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let faults = self.faults(Tolerated::default());
-        write!(f, "{} events", self.events)?;
-        match faults.as_slice() {
-            [] => write!(f, ", all exact")?,
-            faults => write!(f, ": {}", faults.join(", "))?,
-        }
-        self.samples
-            .iter()
-            .try_for_each(|sample| write!(f, "\n  {sample}"))
+        f.write_str(&self.summary(Tolerated::default()))
     }
 }
 

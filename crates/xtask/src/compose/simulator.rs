@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
+use discord_sim::SentBody;
 use serde::Deserialize;
 use serde_json::Value;
 use testbed::collector::check::Expected;
@@ -15,32 +16,6 @@ pub(super) type Sent = BTreeMap<u32, Vec<Expected>>;
 
 pub(super) struct Simulator {
     port: u16,
-}
-
-/// An event as `/sim/sent` shows it.
-#[derive(Deserialize)]
-struct SentEvent {
-    session: String,
-    seq: u64,
-    t: String,
-    d: String,
-    old: Option<Value>,
-    delivered: bool,
-    session_live: bool,
-}
-
-impl From<SentEvent> for Expected {
-    fn from(event: SentEvent) -> Self {
-        Self {
-            session: event.session,
-            seq: event.seq,
-            name: event.t,
-            data: event.d.into(),
-            old: event.old,
-            old_unsure: false,
-            deliverable: event.delivered || event.session_live,
-        }
-    }
 }
 
 impl Simulator {
@@ -56,11 +31,11 @@ impl Simulator {
             loop {
                 let after = of_shard.len();
                 let path = format!("/sim/sent?shard={shard}&after={after}");
-                let page: Vec<SentEvent> = self.read(&path).await?;
+                let page: Vec<SentBody> = self.read(&path).await?;
                 if page.is_empty() {
                     break;
                 }
-                of_shard.extend(page.into_iter().map(Expected::from));
+                of_shard.extend(page.into_iter().map(expected));
             }
         }
         Ok(sent)
@@ -94,4 +69,16 @@ fn done(answer: Answer) -> Result<()> {
         "the simulator answers {status}"
     );
     Ok(())
+}
+
+fn expected(event: SentBody) -> Expected {
+    Expected {
+        session: event.session,
+        seq: event.seq,
+        name: event.t,
+        data: event.d.into(),
+        old: event.old,
+        old_unsure: false,
+        deliverable: event.delivered || event.session_live,
+    }
 }
