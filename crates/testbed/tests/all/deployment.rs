@@ -24,6 +24,8 @@ const FOLDERS: [&str; 6] = [
     "overlays/simulator",
 ];
 const COMPONENTS: [&str; 3] = ["pod-monitor", "keda", "hpa"];
+/// Settings that come from a Secret, never from the manifest.
+const SECRETS: [&str; 3] = ["BOT_TOKEN", "RABBIT_URL", "REDIS_URL"];
 const SERVICES: [&str; 3] = ["gateway-ingest", "cache-writer", "command-router"];
 
 fn kubernetes() -> PathBuf {
@@ -112,10 +114,14 @@ async fn manifests_are_valid_and_agree_with_the_services() {
         let deployment = named(objects, "Deployment", service);
         let pod = &deployment["spec"]["template"]["spec"];
         let container = &pod["containers"][0];
-        for name in names(&container["env"]) {
-            assert!(settings.contains(name), "{service}: {name} is no setting");
-        }
         let env = container["env"].as_array().unwrap();
+        for entry in env {
+            let name = entry["name"].as_str().unwrap();
+            assert!(settings.contains(name), "{service}: {name} is no setting");
+            let secret = SECRETS.contains(&name);
+            let by_reference = entry["valueFrom"]["secretKeyRef"].is_object();
+            assert_eq!(secret, by_reference, "{service}: {name}");
+        }
         let port = env
             .iter()
             .find(|entry| entry["name"] == "PROMETHEUS_PORT")
@@ -139,6 +145,10 @@ async fn manifests_are_valid_and_agree_with_the_services() {
             "{service}"
         );
         restricted(service, pod);
+        for spread in pod["topologySpreadConstraints"].as_array().unwrap() {
+            let chosen = &spread["labelSelector"]["matchLabels"]["app.kubernetes.io/name"];
+            assert_eq!(chosen, service, "it is spread beside other pods");
+        }
         let labels = &deployment["spec"]["template"]["metadata"]["labels"];
         for (kind, selector) in [
             ("PodDisruptionBudget", "/spec/selector/matchLabels"),
@@ -152,10 +162,13 @@ async fn manifests_are_valid_and_agree_with_the_services() {
         }
     }
     let simulated = of("overlays/simulator");
-    restricted(
-        "discord-sim",
-        &named(simulated, "Deployment", "discord-sim")["spec"]["template"]["spec"],
-    );
+    let simulator = &named(simulated, "Deployment", "discord-sim")["spec"]["template"]["spec"];
+    restricted("discord-sim", simulator);
+    let known = fs::read_to_string(workspace().join("crates/discord-sim/src/args.rs")).unwrap();
+    for name in names(&simulator["containers"][0]["env"]) {
+        let declared = format!("env = \"{name}\"");
+        assert!(known.contains(&declared), "the simulator reads no {name}");
+    }
     let config = named(simulated, "ConfigMap", "dispatch-settings");
     assert_eq!(config["data"]["DISCORD_API_URL"], "http://discord-sim:7080");
     for scaled in ["keda", "hpa"] {
@@ -183,10 +196,35 @@ fn restricted(service: &str, pod: &Value) {
         assert_eq!(context["allowPrivilegeEscalation"], false, "{service}");
         assert_eq!(context["readOnlyRootFilesystem"], true, "{service}");
         assert_eq!(context["capabilities"]["drop"][0], "ALL", "{service}");
-        assert!(
-            container["resources"]["limits"]["memory"].is_string(),
-            "{service}"
-        );
+        let resources = &container["resources"];
+        for amount in ["/limits/memory", "/requests/memory", "/requests/cpu"] {
+            let given = resources.pointer(amount);
+            assert!(given.is_some_and(Value::is_string), "{service}: {amount}");
+        }
+    }
+}
+
+/// docker-compose 1.29 reads it too: it refuses a file with a key at the top that it doesn't know, such as `name`.
+#[test]
+fn the_compose_file_has_no_newer_parts() {
+    const KNOWN: [&str; 5] = ["services", "networks", "volumes", "secrets", "configs"];
+    let compose = fs::read_to_string(workspace().join("docker-compose.yml")).unwrap();
+    let keys = compose.lines().filter_map(|line| line.split_once(':'));
+    let top = keys
+        .map(|(key, _)| key)
+        .filter(|key| !key.starts_with([' ', '#']));
+    for key in top {
+        assert!(KNOWN.contains(&key) || key.starts_with("x-"), "{key}");
+    }
+    // Of a service or a build, by what came after it.
+    for newer in [
+        "pull_policy:",
+        "additional_contexts:",
+        "develop:",
+        "required:",
+        "!reset",
+    ] {
+        assert!(!compose.contains(newer), "{newer}");
     }
 }
 
