@@ -264,6 +264,34 @@ pub async fn bind(
         .await
 }
 
+/// What a queue holds, and who takes from it.
+#[derive(Clone, Copy, Debug)]
+pub struct Counts {
+    /// Messages that wait.
+    pub messages: u32,
+    /// Consumers.
+    pub consumers: u32,
+}
+
+/// Looks at a queue.
+///
+/// # Errors
+///
+/// If there is none, in which case the channel is closed, or the connection is gone.
+pub async fn counts(channel: &Channel, queue: &str) -> lapin::Result<Counts> {
+    let passive = QueueDeclareOptions {
+        passive: true,
+        ..QueueDeclareOptions::default()
+    };
+    let queue = channel
+        .queue_declare(queue.into(), passive, FieldTable::default())
+        .await?;
+    Ok(Counts {
+        messages: queue.message_count(),
+        consumers: queue.consumer_count(),
+    })
+}
+
 fn insert_text(arguments: &mut FieldTable, name: &str, value: &str) {
     arguments.insert(name.into(), AMQPValue::LongString(value.into()));
 }

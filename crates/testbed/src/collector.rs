@@ -18,16 +18,14 @@ use dispatch_proto::namespace::Namespace;
 use dispatch_proto::rabbit;
 use futures_util::StreamExt;
 use lapin::message::Delivery;
-use lapin::options::{
-    BasicAckOptions, BasicConsumeOptions, BasicQosOptions, ExchangeDeclareOptions,
-    QueueBindOptions, QueueDeclareOptions,
-};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Channel, Connection, Consumer, ExchangeKind};
+use lapin::{Channel, Connection, Consumer};
 use redis::aio::MultiplexedConnection;
 use serde_json::Value;
 use tokio::task::JoinHandle;
 
+use crate::queue::bound_to_all;
 use crate::servers::rabbitmq_connection;
 use check::{Expected, Report};
 use ledger::{Ledger, Message};
@@ -126,35 +124,15 @@ async fn subscribe(url: &str, namespace: &Namespace) -> Result<Subscription> {
     let queue = namespace.name(QUEUE);
     let connection = rabbitmq_connection(url, QUEUE).await?;
     let channel = connection.create_channel().await?;
-    let none = FieldTable::default();
     let exchange = namespace.name(rabbit::EVENTS_EXCHANGE);
-    let (queue, exchange) = (&*queue, &*exchange);
-    let durable = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    channel
-        .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, none.clone())
-        .await?;
-    channel
-        .queue_declare(queue.into(), QueueDeclareOptions::durable(), none.clone())
-        .await?;
-    let bind = QueueBindOptions::default();
-    channel
-        .queue_bind(
-            queue.into(),
-            exchange.into(),
-            "#".into(),
-            bind,
-            none.clone(),
-        )
-        .await?;
+    let none = FieldTable::default();
+    bound_to_all(&channel, &queue, none.clone(), &exchange).await?;
     channel
         .basic_qos(PREFETCH, BasicQosOptions::default())
         .await?;
     let options = BasicConsumeOptions::default();
     let consumer = channel
-        .basic_consume(queue.into(), "".into(), options, none)
+        .basic_consume((&*queue).into(), "".into(), options, none)
         .await?;
     Ok(Subscription {
         consumer,

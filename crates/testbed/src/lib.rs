@@ -6,6 +6,7 @@
 //! - [`process`]: the release binaries as child processes, from start to kill.
 //! - [`stack`]: servers, simulated Discord and services put together.
 //! - [`collector`]: reads the exchange and compares what arrived with what was sent.
+//! - [`queue`]: a queue that gets everything.
 //! - [`faults`]: the fault suite.
 //! - [`python`] and [`node`]: interpreters with packages of their own, for programs that are not ours.
 //!
@@ -27,6 +28,7 @@ pub mod process;
 pub mod program;
 pub mod proxy;
 pub mod python;
+pub mod queue;
 pub mod servers;
 pub mod stack;
 pub mod wait;

@@ -2,7 +2,9 @@
 
 use anyhow::{Context, Result};
 use dispatch_proto::namespace::Namespace;
-use lapin::{Connection, ConnectionProperties};
+use lapin::options::{BasicConsumeOptions, QueueDeclareOptions};
+use lapin::types::{FieldTable, ShortString};
+use lapin::{Channel, Connection, ConnectionProperties, Consumer};
 
 use crate::running::place;
 
@@ -24,4 +26,27 @@ impl Broker {
             namespace,
         ))
     }
+}
+
+/// A queue of one's own, which goes with the connection, and what comes in by it: without acknowledgements, since what nobody saw is
+/// not worth keeping.
+pub(crate) async fn own_queue(channel: &Channel) -> lapin::Result<(ShortString, Consumer)> {
+    let options = QueueDeclareOptions {
+        exclusive: true,
+        auto_delete: true,
+        ..QueueDeclareOptions::default()
+    };
+    let none = FieldTable::default();
+    let queue = channel
+        .queue_declare("".into(), options, none.clone())
+        .await?;
+    let name = queue.name().clone();
+    let options = BasicConsumeOptions {
+        no_ack: true,
+        ..BasicConsumeOptions::default()
+    };
+    let consumer = channel
+        .basic_consume(name.clone(), "".into(), options, none)
+        .await?;
+    Ok((name, consumer))
 }

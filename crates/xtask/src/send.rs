@@ -6,12 +6,11 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use dispatch_proto::rabbit;
 use futures_util::StreamExt;
-use lapin::options::{BasicConsumeOptions, BasicPublishOptions, QueueDeclareOptions};
-use lapin::types::FieldTable;
-use lapin::{BasicProperties, Channel, Consumer};
+use lapin::options::BasicPublishOptions;
+use lapin::{BasicProperties, Consumer};
 use serde_json::Value;
 
-use crate::broker::Broker;
+use crate::broker::{Broker, own_queue};
 use crate::duration;
 use crate::terminal::print;
 
@@ -32,7 +31,7 @@ pub(crate) struct Args {
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let (connection, namespace) = args.broker.connect().await?;
     let channel = connection.create_channel().await?;
-    let (reply_to, replies) = reply_queue(&channel).await?;
+    let (reply_to, replies) = own_queue(&channel).await?;
     // As it was given: what the router makes of a command that is no JSON is its business.
     let properties = BasicProperties::default()
         .with_content_type("application/json".into())
@@ -55,28 +54,6 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     } else {
         ExitCode::FAILURE
     })
-}
-
-/// A queue of one's own, which goes with the connection.
-async fn reply_queue(channel: &Channel) -> Result<(lapin::types::ShortString, Consumer)> {
-    let options = QueueDeclareOptions {
-        exclusive: true,
-        auto_delete: true,
-        ..QueueDeclareOptions::default()
-    };
-    let none = FieldTable::default();
-    let queue = channel
-        .queue_declare("".into(), options, none.clone())
-        .await?;
-    let name = queue.name().clone();
-    let options = BasicConsumeOptions {
-        no_ack: true,
-        ..BasicConsumeOptions::default()
-    };
-    let consumer = channel
-        .basic_consume(name.clone(), "".into(), options, none)
-        .await?;
-    Ok((name, consumer))
 }
 
 async fn reply(mut replies: Consumer) -> Result<Value> {

@@ -11,11 +11,11 @@ use anyhow::{Context, Result};
 use dispatch_proto::namespace::Namespace;
 use dispatch_proto::rabbit;
 use futures_util::StreamExt;
-use lapin::options::{BasicConsumeOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::options::QueueBindOptions;
 use lapin::types::FieldTable;
 use lapin::{Connection, Consumer};
 
-use crate::broker::Broker;
+use crate::broker::{Broker, own_queue};
 use crate::duration;
 use crate::stop::Stop;
 use render::Style;
@@ -68,16 +68,7 @@ async fn subscribe(
     events: &[String],
 ) -> Result<Consumer> {
     let channel = connection.create_channel().await?;
-    let none = FieldTable::default();
-    let options = QueueDeclareOptions {
-        exclusive: true,
-        auto_delete: true,
-        ..QueueDeclareOptions::default()
-    };
-    let queue = channel
-        .queue_declare("".into(), options, none.clone())
-        .await?;
-    let name = queue.name().clone();
+    let (name, consumer) = own_queue(&channel).await?;
     let everything = ["#".to_owned()];
     for event in if events.is_empty() {
         &everything
@@ -88,18 +79,11 @@ async fn subscribe(
         let (exchange, key) = ((&*exchange).into(), event.as_str().into());
         let bind = QueueBindOptions::default();
         channel
-            .queue_bind(name.clone(), exchange, key, bind, none.clone())
+            .queue_bind(name.clone(), exchange, key, bind, FieldTable::default())
             .await
             .context("can't bind to the exchange `gateway`: has a cache-writer run here?")?;
     }
-    // Without acknowledgements: what nobody saw is not worth keeping.
-    let options = BasicConsumeOptions {
-        no_ack: true,
-        ..BasicConsumeOptions::default()
-    };
-    Ok(channel
-        .basic_consume(name, "".into(), options, none)
-        .await?)
+    Ok(consumer)
 }
 
 async fn print(mut events: Consumer, limit: usize, style: Style) -> Result<()> {

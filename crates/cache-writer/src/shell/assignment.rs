@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use dispatch_proto::rabbit::raw_queue;
-use lapin::{Connection, options::QueueDeclareOptions, types::FieldTable};
+use dispatch_service::topology;
+use lapin::Connection;
 use tokio::sync::watch;
 
 use super::shared::Shared;
@@ -101,18 +102,12 @@ impl Assignments {
 /// The number of writers (each subscribes to every partition once, so the most on any queue) and of frames waiting.
 async fn look(connection: &Connection, config: &Config) -> lapin::Result<(usize, u64)> {
     let channel = connection.create_channel().await?;
-    let options = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
     let (mut writers, mut frames) = (0, 0);
     for partition in 0..config.partitions {
         let name = config.namespace.name(raw_queue(partition));
-        let queue = channel
-            .queue_declare((&*name).into(), options, FieldTable::default())
-            .await?;
-        writers = writers.max(queue.consumer_count() as usize);
-        frames += u64::from(queue.message_count());
+        let queue = topology::counts(&channel, &name).await?;
+        writers = writers.max(queue.consumers as usize);
+        frames += u64::from(queue.messages);
     }
     channel.close(200, "looked".into()).await?;
     Ok((writers, frames))

@@ -11,7 +11,10 @@ use std::{
 };
 
 use dispatch_proto::rabbit::SEND_QUEUE;
-use dispatch_service::amqp::close_channel;
+use dispatch_service::{
+    amqp::close_channel,
+    topology::{Counts, counts},
+};
 use futures_util::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use lapin::{
     Channel, Connection, Consumer,
@@ -27,7 +30,7 @@ use tokio::{
 
 use super::{
     clock::Clock,
-    queues::{Counts, Queues, counts, spectacles_queue},
+    queues::{Queues, spectacles_queue},
     readiness::Readiness,
     shards::Shards,
 };

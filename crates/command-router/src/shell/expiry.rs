@@ -6,17 +6,14 @@ use dispatch_proto::rabbit::shard_queue;
 use dispatch_service::{
     amqp::{close_channel, deadline, reply_encoding},
     clock::unix_millis,
+    topology::counts,
 };
 use lapin::{Channel, Connection, options::BasicGetOptions};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    clock::millis,
-    dead_letters::DeadLetters,
-    envelope::Envelope,
-    queues::{Queues, counts},
-    replies::Replies,
+    clock::millis, dead_letters::DeadLetters, envelope::Envelope, queues::Queues, replies::Replies,
     shards::Shards,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use dispatch_proto::namespace::Namespace;
 use dispatch_service::topology::{self, QueueType, ensure};
-use lapin::{Channel, Connection, ExchangeKind, options::QueueDeclareOptions, types::FieldTable};
+use lapin::{Connection, ExchangeKind};
 
 use crate::config::Config;
 
@@ -14,13 +14,6 @@ pub(crate) struct Queues {
     connection: Arc<Connection>,
     namespace: Namespace,
     queue_type: QueueType,
-}
-
-/// What a queue holds, and who takes from it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Counts {
-    pub(crate) messages: u32,
-    pub(crate) consumers: u32,
 }
 
 impl Queues {
@@ -78,21 +71,6 @@ impl Queues {
         })
         .await
     }
-}
-
-/// Looks at a queue. If there is none, the channel is closed.
-pub(crate) async fn counts(channel: &Channel, queue: &str) -> lapin::Result<Counts> {
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
-    let queue = channel
-        .queue_declare(queue.into(), passive, FieldTable::default())
-        .await?;
-    Ok(Counts {
-        messages: queue.message_count(),
-        consumers: queue.consumer_count(),
-    })
 }
 
 /// Name of the queue for an event, also of the queues that clients send to.

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use discord_sim::{Load, Sim, SimConfig};
 use dispatch_service::clock::unix_micros;
-use lapin::options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions};
+use lapin::Connection;
+use lapin::options::QueueDeclareOptions;
 use lapin::types::{AMQPValue, FieldTable};
-use lapin::{Connection, ExchangeKind};
 use testbed::binaries::Service;
 use testbed::child::Child;
 use testbed::process::Process;
+use testbed::queue::bound_to_all;
 use testbed::servers::{Persistence, Servers, rabbitmq_connection};
 use testbed::stack::{STOP_LIMIT, settings};
 use testbed::wait;
@@ -392,39 +393,16 @@ pub(super) fn environment(args: &Args, servers: &Servers, sim: &Sim) -> BTreeMap
 
 async fn declare(connection: &Connection, queue_type: &str) -> Result<()> {
     let channel = connection.create_channel().await?;
-    let exchange = dispatch_proto::rabbit::EVENTS_EXCHANGE;
-    let durable = ExchangeDeclareOptions {
-        durable: true,
-        ..ExchangeDeclareOptions::default()
-    };
-    let none = FieldTable::default();
-    for exchange in [exchange, HOPS_EXCHANGE] {
-        channel
-            .exchange_declare(exchange.into(), ExchangeKind::Topic, durable, none.clone())
-            .await?;
-    }
     let mut kind = FieldTable::default();
     kind.insert(
         "x-queue-type".into(),
         AMQPValue::LongString(queue_type.into()),
     );
-    for queue in HOPS.into_iter().chain([EVENTS_QUEUE]) {
-        let durable = QueueDeclareOptions::durable();
-        channel
-            .queue_declare(queue.into(), durable, kind.clone())
-            .await?;
+    let events = dispatch_proto::rabbit::EVENTS_EXCHANGE;
+    for (queue, exchange) in [(EVENTS_QUEUE, events), (HOPS[1], HOPS_EXCHANGE)] {
+        bound_to_all(&channel, queue, kind.clone(), exchange).await?;
     }
-    for (queue, exchange) in [(EVENTS_QUEUE, exchange), (HOPS[1], HOPS_EXCHANGE)] {
-        let bind = QueueBindOptions::default();
-        channel
-            .queue_bind(
-                queue.into(),
-                exchange.into(),
-                "#".into(),
-                bind,
-                none.clone(),
-            )
-            .await?;
-    }
+    let durable = QueueDeclareOptions::durable();
+    channel.queue_declare(HOPS[0].into(), durable, kind).await?;
     Ok(())
 }
