@@ -6,7 +6,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use dispatch_proto::namespace::Namespace;
 use nix::sys::signal::kill;
 use nix::unistd::Pid;
@@ -75,10 +75,10 @@ impl Running {
     /// Finds the running stack.
     pub(crate) fn find() -> Result<Self> {
         const NONE: &str = "no stack is running: start one with `cargo xtask up`";
-        let text = std::fs::read(path()).context(NONE)?;
+        let text = std::fs::read(path()).ok().context(NONE)?;
         let running: Self = serde_json::from_slice(&text)?;
         let pid = i32::try_from(running.pid)?;
-        kill(Pid::from_raw(pid), None).context(NONE)?;
+        kill(Pid::from_raw(pid), None).ok().context(NONE)?;
         Ok(running)
     }
 }
@@ -96,7 +96,8 @@ pub(crate) fn place(
             let namespace = running.namespace()?;
             return Ok((url(running), namespace));
         }
-        (None, Err(error)) => std::env::var(name).map_err(|_| error)?,
+        (None, Err(error)) => std::env::var(name)
+            .map_err(|_| anyhow!("{error}, or name a deployment's server with --url or {name}"))?,
     };
     let namespace = std::env::var("NAMESPACE").unwrap_or_default();
     Ok((url, namespace.parse().context("NAMESPACE")?))

@@ -22,7 +22,7 @@ pub(crate) enum Command {
         #[arg(long)]
         shard: Option<u32>,
     },
-    /// A fault of REST, as JSON; `off` ends all.
+    /// A fault of REST, as JSON: `'{"route":"/gateway/bot","status":429,"retry_after":"1","times":1}'`; `off` ends all.
     Rest {
         /// Its JSON.
         fault: String,
