@@ -23,11 +23,18 @@
 //! for each event: sequence:u64 received_us:u64 payload_len:u32 payload
 //! ```
 
+//!
+//! A large frame is [`compressed`].
+
+mod compressed;
+
 use std::{borrow::Cow, ops::Range};
 
 use thiserror::Error;
 
 use crate::event::{Dispatch, PayloadError};
+
+pub use compressed::{MAX_INFLATED, compressed, inflated, inflated_size};
 
 const MAGIC: &[u8; 3] = b"DPF";
 /// What is written.
@@ -59,6 +66,12 @@ pub enum FrameError {
     /// The body goes on after its last event.
     #[error("{0} bytes after the last event")]
     Trailing(usize),
+    /// What a compressed body announces is larger than [`MAX_INFLATED`].
+    #[error("compressed frame of {0} bytes is too large")]
+    TooLarge(usize),
+    /// A compressed body does not hold what it announces.
+    #[error("frame can't be decompressed")]
+    Compression,
     /// The session's id is not UTF-8.
     #[error("session id is not text")]
     Session,
@@ -307,7 +320,7 @@ impl<'a> Section<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// Reads a frame.
+    /// Reads a frame; of a body that may be compressed, from what [`inflated`] returns.
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ pub const HEADER_SHARD: &str = "shard";
 pub const HEADER_SEQ: &str = "seq";
 
 /// Largest body that we publish, in bytes: below RabbitMQ 4's default `max_message_size` of 16 MiB, so that a broker
-/// never closes a channel over one.
+/// closes no channel over one, unless it is set lower.
 pub const MAX_BODY: usize = 15 * 1024 * 1024;
 
 /// Queue of one partition's raw frames.

@@ -4,7 +4,7 @@ use std::{borrow::Cow, sync::Arc};
 
 use dispatch_proto::{
     event::Dispatch,
-    frame::{Frame, FrameError},
+    frame::{Frame, FrameError, inflated},
     notice::Gap,
 };
 use dispatch_service::amqp::PublishError;
@@ -24,6 +24,12 @@ pub(super) struct Incoming<'a> {
     dispatch: Result<Dispatch<'a>, String>,
 }
 
+/// The frames of deliveries, decompressed.
+pub(super) fn bodies(deliveries: &[Delivery]) -> Vec<Result<Cow<'_, [u8]>, FrameError>> {
+    let bodies = deliveries.iter().map(|delivery| inflated(&delivery.data));
+    bodies.collect()
+}
+
 /// What deliveries hold.
 #[derive(Default)]
 pub(super) struct Contents<'a> {
@@ -35,15 +41,18 @@ pub(super) struct Contents<'a> {
 }
 
 impl<'a> Contents<'a> {
-    /// Decodes deliveries. What is no frame at all goes to the dead letters; at a frame of an unknown version reading ends.
+    /// Decodes deliveries, whose frames are `bodies`. What is no frame at all goes to the dead letters; at a frame of an unknown
+    /// version reading ends.
     pub(super) async fn decode(
-        deliveries: &'a [Delivery],
+        deliveries: &[Delivery],
+        bodies: &'a [Result<Cow<'_, [u8]>, FrameError>],
         publisher: &mut EventPublisher,
     ) -> Result<Self, PublishError> {
         let mut contents = Self::default();
-        for delivery in deliveries {
+        for (delivery, body) in deliveries.iter().zip(bodies) {
             metrics::frame();
-            match Frame::decode(&delivery.data) {
+            let body = body.as_ref().map_err(Clone::clone);
+            match body.and_then(|body| Frame::decode(body)) {
                 Ok(frame) => contents.add(frame),
                 Err(error @ FrameError::UnknownVersion(_)) => {
                     contents.unreadable = Some(error.to_string());

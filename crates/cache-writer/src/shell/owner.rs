@@ -8,7 +8,7 @@ use lapin::{Channel, message::Delivery};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    incoming::{Contents, Incoming},
+    incoming::{self, Contents, Incoming},
     publish::EventPublisher,
     shared::Shared,
     store::Store,
@@ -66,7 +66,8 @@ impl PartitionOwner {
         deliveries: &[Delivery],
         publisher: &mut EventPublisher,
     ) -> Result<bool, PartitionError> {
-        let contents = Contents::decode(deliveries, publisher).await?;
+        let bodies = incoming::bodies(deliveries);
+        let contents = Contents::decode(deliveries, &bodies, publisher).await?;
         let events = contents.events;
         self.protocol
             .delivered(contents.frames, contents.unreadable);

@@ -7,7 +7,7 @@
 
 use std::{mem::ManuallyDrop, sync::Arc, time::Duration};
 
-use dispatch_proto::rabbit::raw_queue;
+use dispatch_proto::{frame::inflated_size, rabbit::raw_queue};
 use dispatch_service::{
     amqp::{Publisher, close_channel},
     backoff::Backoff,
@@ -135,7 +135,7 @@ impl Partition {
     ) -> Result<(), PartitionError> {
         let (shared, stop) = (self.shared.clone(), self.stop.clone());
         let channel = publisher.channel().clone();
-        let mut events = EventPublisher::new(publisher.clone(), &shared.config);
+        let mut events = EventPublisher::new(publisher.clone(), &shared);
         let mut owner = PartitionOwner::new(self.number, shared, channel, stop);
         loop {
             let deliveries = tokio::select! {
@@ -162,13 +162,13 @@ async fn next_deliveries(consumer: &mut Consumer) -> Result<Vec<Delivery>, Parti
         .next()
         .await
         .ok_or_else(|| lapin::Error::from(closed()))??;
-    let mut bytes = first.data.len();
+    let mut bytes = inflated_size(&first.data);
     let mut deliveries = vec![first];
     while bytes < TAKE && deliveries.len() < usize::from(PREFETCH) {
         match consumer.next().now_or_never() {
             Some(Some(delivery)) => {
                 let delivery = delivery?;
-                bytes += delivery.data.len();
+                bytes += inflated_size(&delivery.data);
                 deliveries.push(delivery);
             }
             _ => break,

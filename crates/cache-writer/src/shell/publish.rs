@@ -1,13 +1,21 @@
 //! Publishing: the exchange `gateway`, the Spectacles exchange, the dead letters.
 
-use std::{borrow::Cow, collections::HashSet, time::Duration};
+use std::{
+    borrow::Cow,
+    collections::HashSet,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use dispatch_proto::{
     codec::{self, Encoding},
     event::{enriched, message_id},
     namespace::Namespace,
     notice::{GAP, Gap},
-    rabbit::{EVENTS_EXCHANGE, HEADER_SEQ, HEADER_SHARD, MAX_BODY},
+    rabbit::{EVENTS_EXCHANGE, HEADER_SEQ, HEADER_SHARD},
 };
 use dispatch_service::{
     amqp::{DeadLetter, Message, PublishError, Publisher, told_if_slow},
@@ -20,10 +28,12 @@ use lapin::{
 };
 
 use crate::{
-    config::{Config, SpectaclesConfig},
+    config::SpectaclesConfig,
     core::sending::Sending,
     metrics::{self, EventCounters},
 };
+
+use super::shared::Shared;
 
 /// How often a dead letter is tried before it is dropped.
 const DEAD_LETTER_TRIES: u32 = 3;
@@ -39,6 +49,8 @@ pub(super) struct EventPublisher {
     counters: EventCounters,
     /// Whether the last dead letter was dropped: the next is tried once only.
     drops_dead_letters: bool,
+    /// The largest body that RabbitMQ takes, in bytes, as far as is known.
+    largest: Arc<AtomicUsize>,
 }
 
 /// An event about to be published.
@@ -66,8 +78,10 @@ struct Parcel<'a> {
 }
 
 impl EventPublisher {
-    pub(super) fn new(publisher: Publisher, config: &Config) -> Self {
+    pub(super) fn new(publisher: Publisher, shared: &Shared) -> Self {
+        let config = &shared.config;
         Self {
+            largest: shared.largest.clone(),
             publisher,
             namespace: config.namespace.clone(),
             exchange: config.namespace.name(EVENTS_EXCHANGE).into_owned(),
@@ -84,7 +98,12 @@ impl EventPublisher {
             return Ok(());
         }
         let begun = std::time::Instant::now();
-        told_if_slow("a batch of events", self.publish_all(events)).await?;
+        let published = told_if_slow("a batch of events", self.publish_all(events)).await;
+        if let Some(limit) = published.as_ref().err().and_then(PublishError::size_limit) {
+            tracing::warn!(limit, "rabbitmq takes no larger message");
+            self.largest.fetch_min(limit, Ordering::Relaxed);
+        }
+        published?;
         metrics::published(begun.elapsed().as_secs_f64());
         let now = unix_micros();
         for event in events {
@@ -125,6 +144,7 @@ impl EventPublisher {
             namespace: &self.namespace,
             source: env!("CARGO_PKG_NAME"),
             reason,
+            limit: self.largest(),
         };
         let mut backoff = Backoff::default();
         let mut tries = match self.drops_dead_letters {
@@ -203,11 +223,11 @@ impl EventPublisher {
             event.data,
             event.old.as_deref(),
         );
-        if body.len() > MAX_BODY {
+        if body.len() > self.largest() {
             tracing::warn!(shard = event.shard, event = %event.name, bytes = body.len(), "event is too large with its old state, which is left out");
             body = enriched(&event.name, event.sequence, event.data, None);
         }
-        if body.len() > MAX_BODY {
+        if body.len() > self.largest() {
             parcel.add_too_large(event, body.len());
             return;
         }
@@ -228,7 +248,7 @@ impl EventPublisher {
             return;
         };
         let body = match codec::encode(event.data, spectacles.encoding) {
-            Ok(body) if body.len() <= MAX_BODY => body,
+            Ok(body) if body.len() <= self.largest() => body,
             Ok(body) => return parcel.add_too_large(event, body.len()),
             Err(error) => {
                 metrics::dead_letter("encoding");
@@ -245,6 +265,10 @@ impl EventPublisher {
             properties: properties(event, &event.name, id).with_content_type(content_type.into()),
             body,
         });
+    }
+
+    fn largest(&self) -> usize {
+        self.largest.load(Ordering::Relaxed)
     }
 
     /// Sends messages in order until each is confirmed. A consumer's limit with `reject-publish` holds the partition up rather than

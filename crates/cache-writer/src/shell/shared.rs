@@ -2,9 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, atomic::AtomicUsize},
 };
 
+use dispatch_proto::rabbit::MAX_BODY;
 use dispatch_service::health::Condition;
 
 use super::guild_log::GuildLog;
@@ -17,6 +18,8 @@ pub(super) struct Shared {
     pub(super) redis_up: Condition,
     /// By partition, what was applied and published when this process served it last.
     published: Mutex<HashMap<u32, Arc<Applied>>>,
+    /// The largest body that RabbitMQ takes, in bytes, as far as is known.
+    pub(super) largest: Arc<AtomicUsize>,
 }
 
 impl Shared {
@@ -26,6 +29,7 @@ impl Shared {
             guild_log,
             redis_up,
             published: Mutex::default(),
+            largest: Arc::new(AtomicUsize::new(MAX_BODY)),
         }
     }
 

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use dispatch_proto::command::Reply;
+use dispatch_proto::{command::Reply, rabbit::MAX_BODY};
 use dispatch_service::amqp::{DeadLetter, PublishError, told_if_slow};
 use lapin::Connection;
 use tokio::time::sleep;
@@ -77,6 +77,7 @@ impl DeadLetters {
             namespace: self.queues.namespace(),
             source: &envelope.queue,
             reason,
+            limit: MAX_BODY,
         };
         let delivery = &envelope.delivery;
         let publisher = self.channel.publisher().await?;

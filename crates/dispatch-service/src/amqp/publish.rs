@@ -9,7 +9,7 @@ use std::{
 
 use dispatch_proto::{
     namespace::Namespace,
-    rabbit::{DEAD_QUEUE, HEADER_REASON, HEADER_SOURCE, MAX_BODY},
+    rabbit::{DEAD_QUEUE, HEADER_REASON, HEADER_SOURCE},
 };
 use futures_util::future::maybe_done;
 use lapin::{
@@ -41,6 +41,26 @@ pub enum PublishError {
     NotConfirmed,
 }
 
+impl PublishError {
+    /// The size in bytes of the largest message that RabbitMQ takes (`max_message_size`), if it has closed the channel over a
+    /// larger one: its words are all that tells.
+    #[must_use]
+    pub fn size_limit(&self) -> Option<usize> {
+        match self {
+            Self::Link(error) => size_limit(&error.to_string()),
+            _ => None,
+        }
+    }
+}
+
+/// `message size 3000000 is larger than configured max size 1048576`, or without `configured`.
+fn size_limit(error: &str) -> Option<usize> {
+    let (_, told) = error.split_once("message size ")?;
+    let (_, limit) = told.split_once(" max size ")?;
+    let digits = limit.find(|c: char| !c.is_ascii_digit());
+    limit[..digits.unwrap_or(limit.len())].parse().ok()
+}
+
 /// A channel in confirm mode. One for each ordered stream: a channel keeps the order of what is published on it.
 #[derive(Clone, Debug)]
 pub struct Publisher {
@@ -69,6 +89,8 @@ pub struct DeadLetter<'a> {
     pub source: &'a str,
     /// Why, in words for a person.
     pub reason: &'a str,
+    /// The largest body that RabbitMQ takes, in bytes.
+    pub limit: usize,
 }
 
 impl Publisher {
@@ -215,7 +237,7 @@ impl Publisher {
         let mut headers = properties.headers().clone().unwrap_or_default();
         insert(&mut headers, HEADER_REASON, letter.reason);
         insert(&mut headers, HEADER_SOURCE, letter.source);
-        if body.len() > MAX_BODY {
+        if body.len() > letter.limit {
             headers.insert(
                 "full-size".into(),
                 AMQPValue::LongLongInt(body.len() as i64),
@@ -234,7 +256,7 @@ impl Publisher {
             &letter.namespace.name(DEAD_QUEUE),
             true,
             kept,
-            &body[..body.len().min(MAX_BODY)],
+            &body[..body.len().min(letter.limit)],
         )
         .await
     }
@@ -319,5 +341,29 @@ async fn confirmed(confirm: PublisherConfirm) -> Result<(), PublishError> {
         Confirmation::Ack(Some(_)) => Err(PublishError::Unroutable),
         Confirmation::Nack(_) => Err(PublishError::Nacked),
         Confirmation::NotRequested => Err(PublishError::NotConfirmed),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_limit_is_read_from_what_rabbitmq_says() {
+        for (error, limit) in [
+            (
+                "protocol error: PRECONDITION-FAILED: PRECONDITION_FAILED - message size 2097210 is larger than configured max \
+                 size 1048576",
+                Some(1_048_576),
+            ),
+            (
+                "PRECONDITION_FAILED - message size 600000000 is larger than max size 536870912",
+                Some(536_870_912),
+            ),
+            ("PRECONDITION_FAILED - unknown delivery tag 80", None),
+            ("message size 1 is larger than max size ", None),
+        ] {
+            assert_eq!(size_limit(error), limit, "{error}");
+        }
     }
 }

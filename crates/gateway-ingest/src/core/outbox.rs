@@ -17,10 +17,15 @@ use std::{
     sync::Arc,
 };
 
-use dispatch_proto::{frame::FrameBuilder, rabbit::MAX_BODY};
+use dispatch_proto::{
+    frame::{FrameBuilder, MAX_INFLATED, compressed},
+    rabbit::MAX_BODY,
+};
 
 /// A frame is closed when it has reached this size, in bytes.
 const FRAME_BYTES: usize = 256 * 1024;
+/// A larger frame is compressed, in bytes: that of a single event.
+const COMPRESSED_BYTES: usize = 1024 * 1024;
 /// A frame holds at most so many events.
 const FRAME_EVENTS: usize = 512;
 /// What a frame adds to its one event, in bytes: more than header, session id and event header take.
@@ -116,6 +121,8 @@ pub struct Outbox<P> {
     /// Owned shards that have something to publish, the one whose turn it is first.
     turns: VecDeque<u32>,
     in_flight: Option<InFlight>,
+    /// Largest body that RabbitMQ takes, in bytes.
+    limit: usize,
 }
 
 /// A shard's payloads.
@@ -156,7 +163,22 @@ impl<P> Outbox<P> {
             lines: BTreeMap::new(),
             turns: VecDeque::new(),
             in_flight: None,
+            limit: MAX_BODY,
         }
+    }
+
+    /// RabbitMQ takes no larger body than this, in bytes: what is in flight is made anew.
+    pub fn limit(&mut self, bytes: usize) {
+        self.limit = self.limit.min(bytes);
+        if let Some(flight) = &mut self.in_flight {
+            flight.stale = true;
+        }
+    }
+
+    /// The largest body that RabbitMQ takes, in bytes.
+    #[must_use]
+    pub const fn largest(&self) -> usize {
+        self.limit
     }
 
     /// The shard's events may be published from now on.
@@ -257,12 +279,11 @@ impl<P> Outbox<P> {
 
     fn pack(&mut self) -> Option<InFlight> {
         let of = self.choose();
-        let packed = match of.as_slice() {
+        let parcel = match of.as_slice() {
             [] => return None,
-            [only] => self.dead_letter(only.shard),
-            _ => None,
+            [only] if only.events == 1 => self.single(only),
+            _ => Parcel::Frame(Arc::new(self.frame(&of))),
         };
-        let parcel = packed.unwrap_or_else(|| Parcel::Frame(Arc::new(self.frame(&of))));
         for part in &of {
             if let Some(line) = self.lines.get_mut(&part.shard) {
                 line.queued = false;
@@ -306,7 +327,8 @@ impl<P> Outbox<P> {
             open.retain_mut(|(shard, taken, waiting)| {
                 let next = waiting.get(*taken).filter(|next| {
                     let len = next.payload.len() + EVENT_OVERHEAD;
-                    let fits = events < FRAME_EVENTS && bytes + len <= FRAME_BYTES;
+                    let fits =
+                        events < FRAME_EVENTS && bytes + len <= FRAME_BYTES.min(self.limit / 2);
                     dead_reason(next).is_none() && (fits || events == 0)
                 });
                 if let Some(next) = next {
@@ -322,14 +344,30 @@ impl<P> Outbox<P> {
         chosen
     }
 
-    /// The first payload of the shard, if it is a dead letter.
-    fn dead_letter(&self, shard: u32) -> Option<Parcel> {
-        let first = self.lines.get(&shard)?.waiting.front()?;
-        Some(Parcel::DeadLetter {
+    /// A shard's first payload by itself, compressed if it is large; a dead letter if it is too large nevertheless.
+    fn single(&self, of: &Confirmed) -> Parcel {
+        let shard = of.shard;
+        let first = self.lines.get(&shard);
+        let first = first.and_then(|line| line.waiting.front());
+        let dead = |reason| Parcel::DeadLetter {
             shard,
-            body: Arc::new(first.payload.as_bytes().to_vec()),
-            reason: dead_reason(first)?,
-        })
+            body: Arc::new(first.map_or(Vec::new(), |first| first.payload.as_bytes().to_vec())),
+            reason,
+        };
+        if let Some(reason) = first.and_then(dead_reason) {
+            return dead(reason);
+        }
+        let mut frame = Some(self.frame(std::slice::from_ref(of)));
+        if frame
+            .as_ref()
+            .is_some_and(|frame| frame.len() > COMPRESSED_BYTES.min(self.limit))
+        {
+            frame = frame.and_then(|frame| compressed(&frame));
+        }
+        match frame.filter(|frame| frame.len() <= self.limit) {
+            Some(frame) => Parcel::Frame(Arc::new(frame)),
+            None => dead(DeadReason::TooLarge),
+        }
     }
 
     fn frame(&self, of: &[Confirmed]) -> Vec<u8> {
@@ -378,7 +416,7 @@ fn part<P>(shard: u32, events: usize, waiting: &VecDeque<Received<P>>) -> Confir
 fn dead_reason<P>(received: &Received<P>) -> Option<DeadReason> {
     if received.place.is_none() {
         Some(DeadReason::NoPlace)
-    } else if received.payload.len() > MAX_BODY - FRAME_OVERHEAD {
+    } else if received.payload.len() > MAX_INFLATED - FRAME_OVERHEAD {
         Some(DeadReason::TooLarge)
     } else {
         None

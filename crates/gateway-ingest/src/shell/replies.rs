@@ -4,7 +4,11 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use dispatch_proto::{command::Reply, namespace::Namespace, rabbit::shard_queue};
+use dispatch_proto::{
+    command::Reply,
+    namespace::Namespace,
+    rabbit::{MAX_BODY, shard_queue},
+};
 use dispatch_service::{
     amqp::{Answer, DeadLetter, PublishError, Publisher, reply_encoding},
     backoff::Backoff,
@@ -271,6 +275,7 @@ impl Outlet {
             namespace: &namespace,
             source: &namespace.name(shard_queue(shard)),
             reason,
+            limit: MAX_BODY,
         };
         let properties = delivery.properties.clone();
         let publisher = self.opened().await?;

@@ -11,6 +11,7 @@ mod large;
 mod layouts;
 mod long;
 mod mutations;
+mod oversize;
 mod payloads;
 mod switches;
 mod twilight;

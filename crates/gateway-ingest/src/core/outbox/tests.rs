@@ -1,4 +1,4 @@
-use dispatch_proto::frame::Frame;
+use dispatch_proto::frame::{Frame, inflated};
 use proptest::prelude::*;
 
 use super::*;
@@ -33,7 +33,8 @@ fn events(parcel: &Parcel) -> Vec<(u32, String, u64)> {
         return Vec::new();
     };
     let mut events = Vec::new();
-    for section in Frame::decode(body).unwrap().sections {
+    let body = inflated(body).unwrap();
+    for section in Frame::decode(&body).unwrap().sections {
         assert_eq!(section.total, 9);
         for event in section.events {
             events.push((section.shard, section.session.to_owned(), event.sequence));
@@ -110,8 +111,9 @@ fn a_frame_is_shared_fairly() {
 #[test]
 fn what_cannot_travel_becomes_a_dead_letter_in_its_place() {
     let mut outbox = owning(&[3]);
+    outbox.limit(50_000);
     outbox.push(3, received("s", 1, "a"));
-    outbox.push(3, received("s", 2, &"x".repeat(MAX_BODY)));
+    outbox.push(3, received("s", 2, &noise(100_000)));
     outbox.push(
         3,
         Received {
@@ -199,7 +201,7 @@ fn step() -> impl Strategy<Value = Step> {
     let size = prop_oneof![
         20 => 0_usize..2_000,
         4 => 60_000_usize..300_000,
-        1 => Just(MAX_BODY),
+        1 => Just(COMPRESSED_BYTES),
     ];
     prop_oneof![
         20 => (shard(), size, prop::bool::weighted(0.97))
@@ -291,7 +293,7 @@ impl World {
         let session = format!("{shard}-{}", self.sessions[shard as usize]);
         let number = self.pushed;
         let payload = format!("{number}:{}", "x".repeat(size));
-        let dead = !has_place || payload.len() > MAX_BODY - FRAME_OVERHEAD;
+        let dead = !has_place;
         self.expected[shard as usize].push_back(((shard, number), dead));
         let received = Received {
             place: has_place.then(|| place(&session, number)),
@@ -423,4 +425,64 @@ proptest! {
         }
         world.end()?;
     }
+}
+
+/// Text that compresses badly, so that its size matters.
+fn noise(bytes: usize) -> String {
+    let mut state = 1_u64;
+    let byte = |_| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        char::from(b'!' + (state >> 33) as u8 % 90)
+    };
+    (0..bytes).map(byte).collect()
+}
+
+#[test]
+fn a_large_event_travels_compressed_by_itself() {
+    let mut outbox = owning(&[3]);
+    let large = format!("{{\"x\":\"{}\"}}", "y".repeat(20 * 1024 * 1024));
+    outbox.push(3, received("s", 1, "{}"));
+    outbox.push(3, received("s", 2, &large));
+    outbox.push(3, received("s", 3, "{}"));
+    assert_eq!(sequences(&outbox.parcel().unwrap()), [(3, 1)]);
+    outbox.confirm();
+    let Some(Parcel::Frame(body)) = outbox.parcel() else {
+        panic!("no frame");
+    };
+    assert!(body.len() < 100_000, "{}", body.len());
+    let frame = inflated(&body).unwrap();
+    let sections = Frame::decode(&frame).unwrap().sections;
+    assert_eq!(sections[0].events[0].payload, large.as_bytes());
+    assert_eq!(outbox.confirm(), [confirmed(3, 1, "s", 2)]);
+    assert_eq!(sequences(&outbox.parcel().unwrap()), [(3, 3)]);
+}
+
+#[test]
+fn what_rabbitmq_has_refused_is_made_anew_within_its_limit() {
+    let mut outbox = owning(&[3, 4]);
+    let large = noise(600_000);
+    outbox.push(3, received("s", 1, &large));
+    outbox.push(4, received("t", 1, "{}"));
+    let size = |parcel: &Option<Parcel>| match parcel {
+        Some(Parcel::Frame(body)) => body.len(),
+        other => panic!("{other:?}"),
+    };
+    assert!(size(&outbox.parcel()) > 600_000);
+    outbox.limit(590_000);
+    assert!(size(&outbox.parcel()) < 590_000, "not compressed");
+    outbox.limit(100_000);
+    let parcel = outbox.parcel();
+    let too_large = matches!(
+        parcel,
+        Some(Parcel::DeadLetter {
+            shard: 3,
+            reason: DeadReason::TooLarge,
+            ..
+        })
+    );
+    assert!(too_large, "{parcel:?}");
+    assert_eq!(outbox.confirm(), [confirmed(3, 1, "s", 1)]);
+    assert_eq!(sequences(&outbox.parcel().unwrap()), [(4, 1)]);
 }

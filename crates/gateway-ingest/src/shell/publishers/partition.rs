@@ -151,13 +151,14 @@ impl Partition {
                 metrics.republished();
             }
             let since = Instant::now();
+            let limit = self.state().outbox.largest();
             let replaced = publishing.wait_for(|current| {
                 let current = current.as_ref();
                 current.is_none_or(|current| !Arc::ptr_eq(current, &connection))
             });
             let result = tokio::select! {
                 biased;
-                result = channel.publish(&connection, &parcel) => result,
+                result = channel.publish(&connection, &parcel, limit) => result,
                 // No confirm comes from it any more, should its end not have reached this channel.
                 _ = replaced => Err(PublishError::NotConfirmed),
             };
@@ -173,6 +174,10 @@ impl Partition {
                 continue;
             };
             let partition = self.number;
+            if let Some(limit) = error.size_limit() {
+                tracing::warn!(limit, "rabbitmq takes no larger message");
+                self.state().outbox.limit(limit);
+            }
             if !connection.status().connected() {
                 tracing::warn!(%error, partition, "frame not confirmed, it will be published again");
                 self.state().lost(&connection);
@@ -258,6 +263,7 @@ impl Channel {
         &mut self,
         connection: &Arc<Connection>,
         parcel: &Parcel,
+        limit: usize,
     ) -> Result<(), PublishError> {
         let publisher = match &self.open {
             Some((on, publisher))
@@ -290,6 +296,7 @@ impl Channel {
                     namespace: &self.topology.namespace,
                     source: SOURCE,
                     reason: reason.text(),
+                    limit,
                 };
                 let mut headers = FieldTable::default();
                 let number = AMQPValue::LongLongInt((*shard).into());
