@@ -16,7 +16,8 @@ use super::shards::buckets;
 const LEAST_WAIT: Duration = Duration::from_millis(5_250);
 /// A limit that was read longer ago is read again before anything is spent.
 const FRESH: Duration = Duration::from_secs(60);
-/// With fewer left than this, each identify of a bucket has a reading of its own.
+/// With fewer left above the reserve than this, each identify of a bucket has a reading of its own: an older one may be all that is known
+/// when the shared budget is lost.
 const LOW: u32 = 50;
 /// Least time between two readings, however many identifies are asked for.
 const BETWEEN_READINGS: Duration = Duration::from_secs(15);
@@ -128,7 +129,7 @@ pub struct Ask {
     pub wait: Duration,
     /// What must be left.
     pub reserve: u32,
-    /// With fewer left than this, nothing is spent on a reading that is older than the bucket's last identify.
+    /// With fewer left above the reserve than this, nothing is spent on a reading that is older than the bucket's last identify.
     pub low: u32,
     /// Discord's limit as this process has read it last.
     pub read: Limit,
@@ -315,7 +316,7 @@ impl Identifies {
 
     fn is_fresh(&self, shard: u32, now: Duration) -> bool {
         let used = self.used.get(&(shard % self.buckets)).copied();
-        let covers_it = self.left >= LOW || used.is_none_or(|used| used < self.read_at);
+        let covers_it = self.spendable() >= LOW || used.is_none_or(|used| used < self.read_at);
         now < self.resets_at && now < self.read_at + FRESH && covers_it
     }
 
@@ -505,7 +506,7 @@ mod tests {
         (0..4).for_each(|shard| identifies.request(shard));
         let answers = |spent| Some(limit(102_u32.saturating_sub(spent).max(100), 1));
         let (granted, readings) = run(&mut identifies, secs(0), secs(600), answers);
-        assert_eq!(granted, [(0, 0), (5250, 1)]);
+        assert_eq!(granted, [(0, 0), (15_000, 1)]);
         assert!(readings.len() <= 11, "{readings:?}");
         let after_reset = run(&mut identifies, secs(3600), secs(3700), |_| {
             Some(limit(1000, 1))
@@ -588,7 +589,7 @@ mod tests {
             let used = self.used.get(&ask.bucket).copied();
             let used = used.unwrap_or_default().max(self.since);
             let granted = now >= used + ask.wait
-                && !(self.left < ask.low && used > read)
+                && !(self.left.saturating_sub(ask.reserve) < ask.low && used > read)
                 && self.left > ask.reserve;
             let used_ago = Some(now - used);
             if granted {
@@ -602,6 +603,34 @@ mod tests {
                 used_ago,
             }
         }
+    }
+
+    /// What was spent since the last reading is forgotten with the budget.
+    #[test]
+    fn the_reserve_is_left_alone_when_the_budget_is_lost() {
+        let read = limit(102, 1);
+        let mut all =
+            [(); 2].map(|()| Identifies::new(policy(Reserve::Percent(10)), read, secs(0)));
+        let mut budget = Budget::default();
+        let mut spent = 0;
+        for (shard, now) in (1..200_u32).map(|now| (now, secs(now.into()))) {
+            if shard < 60 && shard.is_multiple_of(12) {
+                budget.lose();
+            }
+            for identifies in &mut all {
+                identifies.request(shard);
+                match identifies.step(now) {
+                    Step::Ask(ask) => {
+                        let answer = budget.ask(ask, now);
+                        identifies.answered(ask, answer, now);
+                        spent += u32::from(answer.granted);
+                    }
+                    Step::Read => identifies.read(limit(102 - spent, 1), now),
+                    _ => {}
+                }
+            }
+        }
+        assert_eq!(spent, 2);
     }
 
     proptest! {

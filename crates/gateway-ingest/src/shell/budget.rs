@@ -46,7 +46,7 @@ end
 local used = math.max(field('used:' .. bucket), field('since'))
 local ago = math.max(now - used, 0)
 local granted = 0
-if ago >= wait and not (left < low and used > read) and left > reserve then
+if ago >= wait and not (left - reserve < low and used > read) and left > reserve then
   granted = 1
   left = left - 1
   redis.call('HSET', KEYS[1], 'used:' .. bucket, now, 'spent', now)
