@@ -16,6 +16,10 @@ use futures_util::StreamExt as _;
 use tokio::{runtime::Builder, sync::oneshot};
 use twilight_gateway::{ConfigBuilder, Intents, Message, Shard, ShardId};
 
+/// As the program has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const EVENTS: u64 = 300_000;
 
 /// Ticks of a thread's CPU time in a second, as Linux tells it.

@@ -30,6 +30,10 @@ use tracing_subscriber::EnvFilter;
 
 use args::{Args, Command};
 
+/// A quarter of what an event costs went into the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[tokio::main]
 async fn main() -> anyhow::Result<ExitCode> {
     let args = Args::parse();

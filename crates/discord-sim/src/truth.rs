@@ -32,6 +32,8 @@ pub struct Truth {
     messages: VecDeque<String>,
     /// How many messages are kept; `None` = all.
     kept_messages: Option<usize>,
+    /// Nobody asks for `old`: where it would be a copy, it is null.
+    without_old: bool,
 }
 
 /// The fields of a dispatch's `d`.
@@ -43,12 +45,22 @@ impl Truth {
         Truth::default()
     }
 
-    /// An empty truth that keeps so many messages at most: the oldest is forgotten.
-    pub(crate) fn with_messages(kept: usize) -> Truth {
+    /// An empty truth that keeps so many messages at most, the newest; without `old`, its answers to
+    /// [`Truth::apply`] mean nothing.
+    pub(crate) fn bounded(kept_messages: usize, with_old: bool) -> Truth {
         Truth {
-            kept_messages: Some(kept),
+            kept_messages: Some(kept_messages),
+            without_old: !with_old,
             ..Truth::default()
         }
+    }
+
+    /// False for frequent events that change nothing and have no `old`: they need not be read.
+    pub(crate) fn is_concerned(t: &str) -> bool {
+        !matches!(
+            t,
+            "TYPING_START" | "INTERACTION_CREATE" | "GUILD_AUDIT_LOG_ENTRY_CREATE"
+        )
     }
 
     /// Applies one dispatch that was sent in `session`; returns the `old` that an exact cache

@@ -92,7 +92,7 @@ pub(super) struct Keeping {
 impl ShardLog {
     pub(super) fn new(keeping: Keeping) -> Self {
         Self {
-            truth: Truth::with_messages(keeping.messages),
+            truth: Truth::bounded(keeping.messages, keeping.payloads),
             ..Self::default()
         }
     }
@@ -194,6 +194,7 @@ impl ShardLog {
 /// Applies one entry; what can't be read changes nothing.
 fn apply(truth: &mut Truth, sent: &Sent) -> Option<Value> {
     match &sent.body {
+        Body::Dispatch { t, .. } if !Truth::is_concerned(t) => None,
         Body::Dispatch { t, d } => {
             let d: Value = serde_json::from_str(d).ok()?;
             truth.apply(&sent.session_id, t, &d)

@@ -48,6 +48,15 @@ pub(super) fn in_guild(fields: &Fields, guild: u64) -> Value {
     Value::Object(object)
 }
 
+/// The entry as it is, where somebody asks for it.
+pub(super) fn before(without_old: bool, entry: &Value) -> Value {
+    if without_old {
+        Value::Null
+    } else {
+        entry.clone()
+    }
+}
+
 impl Truth {
     /// Stores, whatever was there.
     pub(super) fn put(&mut self, key: String, value: Value) {
@@ -73,7 +82,7 @@ impl Truth {
     pub(super) fn change(&mut self, key: String, fields: &Fields) -> Option<Value> {
         match self.entries.get_mut(&key) {
             Some(entry) => {
-                let old = entry.clone();
+                let old = before(self.without_old, entry);
                 merge(entry, fields);
                 Some(old)
             }
@@ -87,7 +96,7 @@ impl Truth {
     /// Merges over the entry if it is there; returns it as it was.
     pub(super) fn amend(&mut self, key: &str, fields: &Fields) -> Option<Value> {
         let entry = self.entries.get_mut(key)?;
-        let old = entry.clone();
+        let old = before(self.without_old, entry);
         merge(entry, fields);
         Some(old)
     }
@@ -95,7 +104,7 @@ impl Truth {
     /// Sets one field of the entry if it is there; returns the entry as it was.
     pub(super) fn set_field(&mut self, key: &str, name: &str, value: Value) -> Option<Value> {
         let entry = self.entries.get_mut(key)?;
-        let old = entry.clone();
+        let old = before(self.without_old, entry);
         entry.as_object_mut()?.insert(name.to_owned(), value);
         Some(old)
     }
@@ -104,7 +113,7 @@ impl Truth {
     /// was.
     pub(super) fn count(&mut self, key: &str, name: &str, by: i64) -> Option<Value> {
         let entry = self.entries.get_mut(key)?;
-        let old = entry.clone();
+        let old = before(self.without_old, entry);
         if let Some(count) = entry.get(name).and_then(Value::as_u64) {
             entry[name] = count.saturating_add_signed(by).into();
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{has, id, in_guild, is_offline, may_be_list},
+    entries::{before, has, id, in_guild, is_offline, may_be_list},
     id_of, merge,
 };
 
@@ -69,7 +69,7 @@ impl Truth {
             self.put(key, Value::Object(d.clone()));
             return None;
         };
-        let old = presence.clone();
+        let old = before(self.without_old, presence);
         let mut user = presence.get("user").cloned().unwrap_or_default();
         merge(presence, d);
         if let Some(fields) = d

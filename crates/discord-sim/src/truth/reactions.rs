@@ -4,7 +4,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     Fields, Truth,
-    entries::{id, may_be_list},
+    entries::{before, id, may_be_list},
     id_of,
 };
 
@@ -17,8 +17,9 @@ impl Truth {
             return None;
         }
         let own = self.bot() == Some(user);
-        let message = self.entries.get_mut(&key)?.as_object_mut()?;
-        let old = Value::Object(message.clone());
+        let message = self.entries.get_mut(&key)?;
+        let old = before(self.without_old, message);
+        let message = message.as_object_mut()?;
         let Some(mut reactions) = list_in(message, "reactions") else {
             return Some(old);
         };
@@ -60,8 +61,9 @@ impl Truth {
     }
 
     pub(super) fn reactions_clear(&mut self, d: &Fields) -> Option<Value> {
-        let message = self.entries.get_mut(&key(d)?)?.as_object_mut()?;
-        let old = Value::Object(message.clone());
+        let message = self.entries.get_mut(&key(d)?)?;
+        let old = before(self.without_old, message);
+        let message = message.as_object_mut()?;
         if message.get("reactions").is_some_and(Value::is_array) {
             set_reactions(message, Vec::new());
         }
@@ -70,8 +72,9 @@ impl Truth {
 
     pub(super) fn reactions_clear_emoji(&mut self, d: &Fields) -> Option<Value> {
         let emoji = d.get("emoji")?.as_object()?;
-        let message = self.entries.get_mut(&key(d)?)?.as_object_mut()?;
-        let old = Value::Object(message.clone());
+        let message = self.entries.get_mut(&key(d)?)?;
+        let old = before(self.without_old, message);
+        let message = message.as_object_mut()?;
         if let Some(Value::Array(mut reactions)) = message.get("reactions").cloned() {
             reactions.retain(|reaction| !has_emoji(reaction, emoji));
             set_reactions(message, reactions);
@@ -85,7 +88,7 @@ impl Truth {
         let (key, user) = (key(d)?, id_of(d, "user_id")?);
         let answer = id_of(d, "answer_id")?;
         let own = self.bot() == Some(user);
-        let old = self.entries.get(&key)?.clone();
+        let old = before(self.without_old, self.entries.get(&key)?);
         if let Some(Value::Object(poll)) = self.entries.get_mut(&key)?.get_mut("poll")
             && let Some(results) = voted(poll, answer, by, own)
         {

@@ -521,7 +521,7 @@ fn what_cannot_be_used_changes_nothing() {
 
 #[test]
 fn the_oldest_message_is_forgotten_beyond_a_bound() {
-    let mut truth = Truth::with_messages(2);
+    let mut truth = Truth::bounded(2, true);
     for id in ["1", "2", "3"] {
         let message =
             json!({"id": id, "channel_id": "9", "author": {}, "content": "c", "timestamp": "t"});

@@ -1,10 +1,9 @@
 //! Members of a guild, their presences and voice states.
 
 use serde::Serialize;
-use serde_json::{Value, json};
 
 use super::{
-    user::{Id, User, UserObject, id},
+    user::{Id, User, UserObject},
     words,
 };
 use crate::protocol::snowflake::timestamp;
@@ -135,7 +134,7 @@ pub(crate) struct PresenceObject {
     status: &'static str,
     processed_at_timestamp: u64,
     client_status: ClientStatus,
-    activities: Value,
+    activities: Vec<Activity>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) guild_id: Option<Id>,
 }
@@ -146,6 +145,69 @@ pub(crate) struct PresenceObject {
 pub(crate) enum PresenceUser {
     Id { id: Id },
     Whole(UserObject),
+}
+
+/// What somebody does, of three kinds.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+enum Activity {
+    Game {
+        #[serde(rename = "type")]
+        kind: u8,
+        name: String,
+        id: String,
+        created_at: u64,
+        timestamps: Timestamps,
+        application_id: Id,
+        details: String,
+        assets: Assets,
+    },
+    Custom {
+        #[serde(rename = "type")]
+        kind: u8,
+        name: &'static str,
+        id: &'static str,
+        created_at: u64,
+        state: String,
+        emoji: Emoji,
+    },
+    Listening {
+        #[serde(rename = "type")]
+        kind: u8,
+        name: &'static str,
+        id: &'static str,
+        flags: u8,
+        created_at: u64,
+        session_id: String,
+        sync_id: String,
+        party: Party,
+        timestamps: Timestamps,
+        details: String,
+        state: String,
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct Timestamps {
+    start: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    end: Option<u64>,
+}
+
+#[derive(Debug, Serialize)]
+struct Assets {
+    large_image: &'static str,
+    large_text: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Emoji {
+    name: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct Party {
+    id: String,
 }
 
 #[derive(Debug, Default, Serialize)]
@@ -181,44 +243,56 @@ impl Presence {
         }
     }
 
-    fn activities(&self, user: u64) -> Value {
+    fn activities(&self, user: u64) -> Vec<Activity> {
         if self.status == Status::Offline || self.activity == 0 {
-            return json!([]);
+            return Vec::new();
         }
         let look = words::scramble(u64::from(self.activity));
-        match look % 3 {
-            0 => json!([{
-                "type": 0,
-                "name": words::name(look, " "),
-                "id": format!("{:x}", look >> 8),
-                "created_at": self.since_ms,
-                "timestamps": {"start": self.since_ms},
-                "application_id": id(user),
-                "details": words::sentence(look),
-                "assets": {"large_image": "382173485392068608", "large_text": "Level 3"},
-            }]),
-            1 => json!([{
-                "type": 4,
-                "name": "Custom Status",
-                "id": "custom",
-                "created_at": self.since_ms,
-                "state": words::sentence(look),
-                "emoji": {"name": "🔥"},
-            }]),
-            _ => json!([{
-                "type": 2,
-                "name": "Spotify",
-                "id": "spotify:1",
-                "flags": 48,
-                "created_at": self.since_ms,
-                "session_id": words::image(look),
-                "sync_id": words::name(look, ""),
-                "party": {"id": format!("spotify:{user}")},
-                "timestamps": {"start": self.since_ms, "end": self.since_ms + 214_000},
-                "details": words::name(look, " "),
-                "state": words::sentence(look),
-            }]),
-        }
+        let created_at = self.since_ms;
+        vec![match look % 3 {
+            0 => Activity::Game {
+                kind: 0,
+                name: words::name(look, " "),
+                id: format!("{:x}", look >> 8),
+                created_at,
+                timestamps: Timestamps {
+                    start: created_at,
+                    end: None,
+                },
+                application_id: Id(user),
+                details: words::sentence(look),
+                assets: Assets {
+                    large_image: "382173485392068608",
+                    large_text: "Level 3",
+                },
+            },
+            1 => Activity::Custom {
+                kind: 4,
+                name: "Custom Status",
+                id: "custom",
+                created_at,
+                state: words::sentence(look),
+                emoji: Emoji { name: "🔥" },
+            },
+            _ => Activity::Listening {
+                kind: 2,
+                name: "Spotify",
+                id: "spotify:1",
+                flags: 48,
+                created_at,
+                session_id: words::image(look),
+                sync_id: words::name(look, ""),
+                party: Party {
+                    id: format!("spotify:{user}"),
+                },
+                timestamps: Timestamps {
+                    start: created_at,
+                    end: Some(created_at + 214_000),
+                },
+                details: words::name(look, " "),
+                state: words::sentence(look),
+            },
+        }]
     }
 }
 

@@ -61,7 +61,11 @@ pub(crate) fn name(number: u64, joint: &str) -> String {
         FIRST[(mixed & 15) as usize],
         SECOND[(mixed >> 4 & 15) as usize],
     );
-    format!("{first}{joint}{second}")
+    let mut text = String::with_capacity(first.len() + joint.len() + second.len());
+    for part in [first, joint, second] {
+        text.push_str(part);
+    }
+    text
 }
 
 /// Between 1 and 16 words: what somebody says.
@@ -81,9 +85,25 @@ pub(crate) fn sentence(number: u64) -> String {
 
 /// A hash of 32 hexadecimal digits, as Discord names images.
 pub(crate) fn image(number: u64) -> String {
-    format!(
-        "{:016x}{:016x}",
-        scramble(number),
-        scramble(number ^ 0xA5A5)
-    )
+    const DIGITS: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'a', 'b', 'c', 'd', 'e', 'f',
+    ];
+    let halves = [scramble(number), scramble(number ^ 0xA5A5)];
+    let digits = halves
+        .into_iter()
+        .flat_map(|half| (0..16).rev().map(move |place| half >> (4 * place) & 15));
+    let mut text = String::with_capacity(32);
+    text.extend(digits.map(|digit| DIGITS[digit as usize]));
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_has_32_digits() {
+        let expected = format!("{:016x}{:016x}", scramble(7), scramble(7 ^ 0xA5A5));
+        assert_eq!(image(7), expected);
+    }
 }
