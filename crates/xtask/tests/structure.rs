@@ -106,7 +106,7 @@ fn every_dependency_is_used() {
         for (kind, folders) in [
             ("dependencies", &["src"] as &[&str]),
             // An example is built with them too.
-            ("dev-dependencies", &["src", "tests", "examples"]),
+            ("dev-dependencies", &["src", "tests", "examples", "benches"]),
         ] {
             let files = folders.iter().flat_map(|folder| sources(&of.join(folder)));
             let words: BTreeSet<String> = files
