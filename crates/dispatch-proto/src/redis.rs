@@ -24,6 +24,9 @@ pub const SESSIONS_HASH: &str = "dispatch:sessions";
 pub const STATUSES_HASH: &str = "dispatch:statuses";
 /// Hash: [`shard_field`] → the process that owns the shard, or [`GIVEN_AWAY`]. Only the owner may store the shard's session.
 pub const OWNERS_HASH: &str = "dispatch:owners";
+/// Number that grows with each change of [`OWNERS_HASH`], so that it is read only where it has changed. The version before changes the
+/// hash without it.
+pub const OWNERS_VERSION: &str = "dispatch:owners:version";
 /// In place of an owner: it has given the shard away so that all hold as many.
 pub const GIVEN_AWAY: &str = "given away";
 

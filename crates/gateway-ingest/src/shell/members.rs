@@ -5,17 +5,25 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::RangeInclusive,
+    sync::Arc,
+    time::Duration,
 };
 
-use dispatch_proto::redis::{GIVEN_AWAY, INGESTS, OWNERS_HASH, PLAN, ingest_alive, shard_field};
-use redis::RedisResult;
+use dispatch_proto::redis::{
+    GIVEN_AWAY, INGESTS, OWNERS_HASH, OWNERS_VERSION, PLAN, ingest_alive, shard_field,
+};
+use redis::{AsyncCommands, RedisResult};
 use serde::{Deserialize, Serialize};
+use tokio::time::Instant;
 
 use super::context::Context;
 use crate::core::share::{Member, View};
 
 /// How long a process counts as alive after its last sign of life, and a plan as agreed.
 pub(super) const ALIVE_MILLIS: u64 = 5_000;
+
+/// So often the owners are read whatever their version says: a process of the version before does not change it.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// What a process says of itself.
 #[derive(Debug, Deserialize, Serialize)]
@@ -26,19 +34,30 @@ struct Sign {
     range: Option<(u32, u32)>,
 }
 
+/// The owners, as they were read last.
+#[derive(Debug, Default)]
+pub(crate) struct Owners {
+    /// What [`OWNERS_VERSION`] was before they were read, and when that was.
+    read: Option<(Option<String>, Instant)>,
+    of: BTreeMap<u32, String>,
+    /// Shards of which Redis names this process as the owner.
+    pub(crate) named: BTreeSet<u32>,
+}
+
 /// What Redis said.
 #[derive(Debug)]
 pub(crate) struct Look {
     pub(crate) view: View,
-    /// Shards of which Redis names this process as the owner.
-    pub(crate) named: BTreeSet<u32>,
+    pub(crate) owners: Arc<Owners>,
     /// The number of shards that was agreed on.
     pub(crate) plan: Option<u32>,
 }
 
-/// Gives a sign of life and reads those of the others. `able`: this process can own shards.
+/// Gives a sign of life and reads those of the others. `able`: this process can own shards. `known`: the owners, as they were read
+/// last.
 pub(crate) async fn look(
     context: &Context,
+    known: Arc<Owners>,
     range: Option<&RangeInclusive<u32>>,
     able: bool,
 ) -> RedisResult<Look> {
@@ -64,14 +83,19 @@ pub(crate) async fn look(
         .ignore();
     pipe.get(context.config.name(PLAN))
         .smembers(context.config.name(INGESTS))
-        .hgetall(context.config.name(OWNERS_HASH));
-    type Read = (Option<String>, BTreeSet<String>, BTreeMap<String, String>);
-    let (plan, names, owners): Read = pipe.query_async(&mut redis).await?;
+        .get(context.config.name(OWNERS_VERSION));
+    type Read = (Option<String>, BTreeSet<String>, Option<String>);
+    let (plan, names, version): Read = pipe.query_async(&mut redis).await?;
     let plan = plan.and_then(|plan| plan.parse().ok());
 
-    let named = named(context.total, &owners, &context.instance);
-    let owners = owners_of(context.total, &owners);
-    let asked: BTreeSet<&String> = names.iter().chain(owners.values()).collect();
+    let owners = if known.are_current(version.as_ref()) {
+        known
+    } else {
+        let read = Some((version, Instant::now()));
+        let fields = redis.hgetall(context.config.name(OWNERS_HASH)).await?;
+        Arc::new(Owners::new(read, context, &fields))
+    };
+    let asked: BTreeSet<&String> = names.iter().chain(owners.of.values()).collect();
     let keys: Vec<String> = asked
         .iter()
         .map(|name| context.config.name(ingest_alive(name)).into_owned())
@@ -104,8 +128,28 @@ pub(crate) async fn look(
             .query_async(&mut redis)
             .await?;
     }
-    view.owners = owners;
-    Ok(Look { view, named, plan })
+    view.owners.clone_from(&owners.of);
+    Ok(Look { view, owners, plan })
+}
+
+impl Owners {
+    fn new(
+        read: Option<(Option<String>, Instant)>,
+        context: &Context,
+        fields: &BTreeMap<String, String>,
+    ) -> Self {
+        Self {
+            read,
+            of: owners_of(context.total, fields),
+            named: named(context.total, fields, &context.instance),
+        }
+    }
+
+    /// Whether Redis holds no others, as far as its version says.
+    fn are_current(&self, version: Option<&String>) -> bool {
+        let read = self.read.as_ref();
+        read.is_some_and(|(known, at)| known.as_ref() == version && at.elapsed() < AGAIN)
+    }
 }
 
 /// Says what this process goes by, whatever Redis says: it holds shards.

@@ -24,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     claim,
     context::Context,
-    members::{self, Look},
+    members::{self, Look, Owners},
     order::{Order, Stay},
     shard,
     store::{self, Owned},
@@ -71,6 +71,7 @@ pub(crate) async fn hold(
         tasks: JoinSet::new(),
         work: JoinSet::new(),
         looking: false,
+        owners: Arc::default(),
         held: BTreeSet::new(),
         result: Ok(Ended::Stopped),
     };
@@ -98,6 +99,7 @@ struct Ownership {
     tasks: JoinSet<TaskEnd>,
     work: JoinSet<Done>,
     looking: bool,
+    owners: Arc<Owners>,
     /// Shards that were held when Redis was asked.
     held: BTreeSet<u32>,
     result: Result<Ended, IngestError>,
@@ -159,9 +161,10 @@ impl Ownership {
         self.looking = true;
         self.held = self.share.held().collect();
         let (context, range) = (self.context.clone(), self.range.clone());
+        let known = self.owners.clone();
         let able = self.connection.is_some();
         self.work.spawn(async move {
-            Done::Looked(members::look(&context, range.as_ref(), able).await)
+            Done::Looked(members::look(&context, known, range.as_ref(), able).await)
         });
     }
 
@@ -210,12 +213,13 @@ impl Ownership {
 
     fn looked(&mut self, look: &Look) {
         self.looking = false;
+        self.owners = look.owners.clone();
         let total = self.context.total;
         if look.plan.is_some_and(|plan| plan != total) {
             self.other_plan();
             return;
         }
-        self.name_again(look);
+        self.name_again();
         let actions = self.share.look(&look.view, self.now());
         self.carry_out_seeing(actions, Some(look));
         if self.connection.is_some() && self.share.is_settled() {
@@ -416,10 +420,10 @@ impl Ownership {
     }
 
     /// Redis names nobody, or somebody else, as the owner of shards whose lock is held here: it has lost data.
-    fn name_again(&mut self, look: &Look) {
+    fn name_again(&mut self) {
         let held = self.share.held();
         let lost: Vec<u32> = held
-            .filter(|shard| self.held.contains(shard) && !look.named.contains(shard))
+            .filter(|shard| self.held.contains(shard) && !self.owners.named.contains(shard))
             .collect();
         let Some(connection) = self.connection.clone().filter(|_| !lost.is_empty()) else {
             return;

@@ -7,8 +7,8 @@ use std::collections::BTreeMap;
 
 use dispatch_proto::{
     redis::{
-        GIVEN_AWAY, OWNERS_HASH, SESSIONS, SESSIONS_HASH, SHARDS, STATUSES, STATUSES_HASH,
-        shard_field,
+        GIVEN_AWAY, OWNERS_HASH, OWNERS_VERSION, SESSIONS, SESSIONS_HASH, SHARDS, STATUSES,
+        STATUSES_HASH, shard_field,
     },
     session::{SessionRecord, ShardStatus},
 };
@@ -32,6 +32,9 @@ for i = 2, #ARGV, 3 do
 end
 return refused";
 
+/// Keys of [`OWN`] and [`LEAVE`].
+const OWNER_KEYS: [&str; 4] = [OWNERS_HASH, SESSIONS_HASH, STATUSES_HASH, OWNERS_VERSION];
+
 /// Names the owner. A session of the version before is taken over. Returns the owner before and the session of each shard.
 const OWN: &str = r#"
 local me, total = ARGV[1], ARGV[2]
@@ -48,6 +51,7 @@ for i = 3, #ARGV, 2 do
   redis.call('HDEL', KEYS[3], shard)
   table.insert(answer, { owner, redis.call('HGET', KEYS[2], field) })
 end
+redis.call('INCR', KEYS[4])
 return answer"#;
 
 /// Stores the last session and status of each shard and clears its owner, if that is still this process.
@@ -62,7 +66,8 @@ for i = 3, #ARGV, 4 do
     redis.call('HDEL', KEYS[1], field, shard)
     if successor ~= '' then redis.call('HSET', KEYS[1], field, successor) end
   end
-end";
+end
+redis.call('INCR', KEYS[4])";
 
 /// Puts the keys that others read together from the hashes, to which every process adds its own shards: in one step, so that no
 /// process writes what another has read before.
@@ -112,7 +117,7 @@ pub(super) async fn own(
 ) -> RedisResult<Vec<(Option<String>, Option<String>)>> {
     let script = Script::new(OWN);
     let mut call = script.prepare_invoke();
-    for key in [OWNERS_HASH, SESSIONS_HASH, STATUSES_HASH] {
+    for key in OWNER_KEYS {
         call.key(context.config.name(key));
     }
     call.arg(&context.instance).arg(context.total);
@@ -133,7 +138,7 @@ pub(super) async fn leave(
     }
     let script = Script::new(LEAVE);
     let mut call = script.prepare_invoke();
-    for key in [OWNERS_HASH, SESSIONS_HASH, STATUSES_HASH] {
+    for key in OWNER_KEYS {
         call.key(context.config.name(key));
     }
     call.arg(&context.instance);
