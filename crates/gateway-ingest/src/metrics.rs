@@ -17,6 +17,7 @@ catalogue! {
     pub ALL:
     SHARD_EVENTS = counter "gateway_shard_events" {"type": &ShardEvent::NAMES}, "Connection events of the shards";
     SHARDS = gauge "gateway_shards", "Shards of this process";
+    SHARDS_AGREED = gauge "gateway_shards_agreed", "Shards that all processes are to hold together";
     STATUSES = gauge "gateway_statuses" {"type": &Status::NAMES}, "Shards of this process by status";
     LATENCIES = gauge "gateway_latencies" {"shard": OPEN} milliseconds, "Heartbeat round trip";
     IDENTIFIES = counter "gateway_identifies_total", "Sessions begun";
@@ -61,6 +62,10 @@ pub(crate) fn shard_event(event: ShardEvent) {
 
 pub(crate) fn shards(number: usize) {
     SHARDS.gauge().set(number as f64);
+}
+
+pub(crate) fn agreed_shards(number: u32) {
+    SHARDS_AGREED.gauge().set(f64::from(number));
 }
 
 pub(crate) fn statuses(of: impl Fn(Status) -> usize) {

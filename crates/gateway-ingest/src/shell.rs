@@ -164,6 +164,7 @@ async fn serve(
         first,
     } = plan;
     let range = config.shards.range.of(total)?;
+    crate::metrics::agreed_shards(total);
     announce(&info.limit, total, range.as_ref());
 
     let topology = Topology {

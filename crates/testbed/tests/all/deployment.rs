@@ -15,12 +15,13 @@ use testbed::{
 use tokio::process::Command;
 
 /// What is applied by itself, below `deploy/kubernetes`.
-const FOLDERS: [&str; 6] = [
+const FOLDERS: [&str; 7] = [
     "settings",
     "gateway-ingest",
     "cache-writer",
     "command-router",
     "overlays/all",
+    "overlays/ordinals",
     "overlays/simulator",
 ];
 const COMPONENTS: [&str; 3] = ["pod-monitor", "keda", "hpa"];
@@ -161,6 +162,21 @@ async fn manifests_are_valid_and_agree_with_the_services() {
             }
         }
     }
+    let ordinals = named(of("overlays/ordinals"), "StatefulSet", "gateway-ingest");
+    let env = &ordinals["spec"]["template"]["spec"]["containers"][0]["env"];
+    let value = |name: &str| {
+        let of = |entry: &&Value| entry["name"] == name;
+        env.as_array().unwrap().iter().find(of).unwrap()
+    };
+    let parts = &value("SHARDS_REPLICAS")["value"];
+    assert_eq!(*parts, ordinals["spec"]["replicas"].to_string());
+    let ordinal = &value("SHARDS_ORDINAL")["valueFrom"]["fieldRef"]["fieldPath"];
+    assert_eq!(ordinal, "metadata.name");
+    for name in names(env) {
+        assert!(settings.contains(name), "{name} is no setting");
+    }
+    let service = named(of("overlays/ordinals"), "Service", "gateway-ingest");
+    assert_eq!(service["metadata"]["name"], ordinals["spec"]["serviceName"]);
     let simulated = of("overlays/simulator");
     let simulator = &named(simulated, "Deployment", "discord-sim")["spec"]["template"]["spec"];
     restricted("discord-sim", simulator);
