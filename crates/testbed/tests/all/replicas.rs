@@ -1,5 +1,9 @@
 //! Several gateway-ingests that share the shards of a bot, with no setting of theirs.
 
+mod older_data;
+mod others;
+mod ranges;
+
 use std::{
     collections::BTreeMap,
     time::{Duration, Instant},
@@ -8,13 +12,17 @@ use std::{
 use serde_json::Value;
 use testbed::{
     binaries::Service,
-    collector::check::Tolerated,
+    collector::{
+        check::Tolerated,
+        losses::{Loss, Losses},
+    },
     faults::commands::{self, Commands},
     process::Process,
     servers::{Persistence, Servers},
     stack::{Options, Stack},
     wait,
 };
+use tokio::task::JoinHandle;
 
 const LIMIT: Duration = Duration::from_secs(60);
 /// Within so long after the last change the shards are shared evenly.
@@ -107,9 +115,23 @@ async fn a_rolling_restart_and_servers_that_fail_in_the_middle_of_moves_begin_no
         replica.ready(LIMIT).await.unwrap();
     }
     replicas.even(EVEN).await;
-    // Redis loses what it knows while shards move.
+    // What was applied before Redis loses its data is known, so that it can be said what the cache is to hold afterwards.
+    replicas.pause(load).await;
+    let mut losses = Losses::default();
+    for (shard, events) in replicas.stack.sent() {
+        let (unsure_from, empty_from) = (events.len(), events.len());
+        losses.add(
+            shard,
+            Loss {
+                unsure_from,
+                empty_from,
+            },
+        );
+    }
+    // It loses them while shards move.
     replicas.more[1].stop(STOP).await.unwrap();
     replicas.stack.servers.redis.flush().await.unwrap();
+    let load = replicas.stack.start_load(100.0);
     replicas.even(EVEN).await;
     // So does RabbitMQ with all locks.
     replicas.more[1].restart().unwrap();
@@ -117,8 +139,20 @@ async fn a_rolling_restart_and_servers_that_fail_in_the_middle_of_moves_begin_no
     replicas.stack.servers.rabbitmq.kill();
     replicas.stack.servers.rabbitmq.restart().await.unwrap();
     replicas.even(Duration::from_secs(40)).await;
-    replicas.stack.sim.stop_load();
-    load.await.unwrap();
+    replicas.pause(load).await;
+    let report = replicas.stack.check_after(&losses, LIMIT).await.unwrap();
+    let tolerated = Tolerated {
+        crashes: 1,
+        ..Tolerated::default()
+    };
+    let faults = report.faults(tolerated);
+    assert_eq!(
+        faults,
+        Vec::<String>::new(),
+        "{report}\n{}",
+        replicas.logs()
+    );
+    assert_eq!(replicas.stack.collector.ledger().distinct_gaps(), 0);
     assert_eq!(replicas.stack.sim.identifies(), 8);
     assert_eq!(replicas.stack.sim.violations(), Vec::<String>::new());
 }
@@ -160,8 +194,12 @@ impl Replicas {
         replicas
     }
 
-    async fn of(mut options: Options) -> Self {
+    async fn of(options: Options) -> Self {
         let servers = Servers::start(Persistence::None).await.unwrap();
+        Self::on(servers, options).await
+    }
+
+    async fn on(servers: Servers, mut options: Options) -> Self {
         for name in ["SHARDS_START", "SHARDS_END", "SHARDS_TOTAL"] {
             options.env.insert(name.into(), String::new());
         }
@@ -177,9 +215,16 @@ impl Replicas {
     }
 
     fn add(&mut self) {
+        self.add_with(&[]);
+    }
+
+    fn add_with(&mut self, env: &[(&str, &str)]) {
         let name = format!("gateway-ingest-{}", self.started);
         self.started += 1;
-        let replica = self.process(Service::GatewayIngest, &name);
+        let mut all = self.env.clone();
+        all.extend(env.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())));
+        let dir = self.stack.servers.dir();
+        let replica = Process::start(Service::GatewayIngest, &name, dir, &all).unwrap();
         self.more.push(replica);
     }
 
@@ -193,7 +238,7 @@ impl Replicas {
         let mut held = Vec::new();
         let even = wait::until("the shards to be shared evenly", limit, async || {
             held.clear();
-            for replica in std::iter::once(&mut self.stack.ingest).chain(&mut self.more) {
+            for replica in self.all() {
                 if replica.runs() {
                     held.push(replica.shards_connected().await.unwrap_or_default());
                 }
@@ -203,6 +248,10 @@ impl Replicas {
         });
         let even = even.await;
         assert!(even.is_ok(), "{even:?}: {held:?}\n{}", self.logs());
+    }
+
+    fn all(&mut self) -> impl Iterator<Item = &mut Process> {
+        std::iter::once(&mut self.stack.ingest).chain(&mut self.more)
     }
 
     fn logs(&self) -> String {
@@ -222,14 +271,30 @@ impl Replicas {
         serde_json::from_str(&self.value(key).await).unwrap()
     }
 
-    /// Ends the load, and compares everything: no session was begun but the first ones.
-    async fn finish(mut self, load: tokio::task::JoinHandle<u64>) {
+    /// Ends the load, and waits until all of it has arrived.
+    async fn pause(&mut self, load: JoinHandle<u64>) {
         self.stack.sim.stop_load();
         load.await.unwrap();
+        self.stack.sim.quiet(LIMIT).await;
+        let arrived = self.stack.arrived(&self.stack.sent(), LIMIT).await;
+        assert!(arrived.is_ok(), "{arrived:?}\n{}", self.logs());
+    }
+
+    async fn finish(self, load: JoinHandle<u64>) {
+        self.finish_after(0, load).await;
+    }
+
+    /// Ends the load, and compares everything: no session was begun but the first ones. So many writers have crashed.
+    async fn finish_after(mut self, crashes: u64, load: JoinHandle<u64>) {
+        self.pause(load).await;
         let report = self.stack.check(LIMIT).await.unwrap();
-        let faults = report.faults(Tolerated::default());
+        let faults = report.faults(Tolerated {
+            crashes,
+            ..Tolerated::default()
+        });
         assert_eq!(faults, Vec::<String>::new(), "{report}\n{}", self.logs());
         assert_eq!(self.stack.sim.identifies(), u64::from(self.stack.shards));
+        assert_eq!(self.stack.collector.ledger().distinct_gaps(), 0);
         assert_eq!(self.stack.sim.violations(), Vec::<String>::new());
         for replica in &mut self.more {
             if replica.runs() {
