@@ -144,8 +144,9 @@ impl PartitionOwner {
         if !purge_reads.is_empty() {
             self.store.read_further(&purge_reads, &mut noted).await?;
         }
-        for purge in plan::purges(views, settings, &noted) {
-            self.store.purge(&purge).await?;
+        let purges = plan::purges(views, settings, &noted);
+        if !purges.is_empty() {
+            self.store.purge(&purges).await?;
         }
         self.protocol.purged(views.len());
         Ok(())

@@ -34,6 +34,8 @@ use crate::{
 
 /// Ids that a purge looks at in one step, so that no single command holds Redis up.
 const PAGE: usize = 500;
+/// Pages that a purge looks at in one round trip.
+const SCANS: usize = 32;
 
 /// One partition's link to Redis. It holds a connection of the pool for as long as it owns the partition: what that one watches is
 /// nobody else's.
@@ -155,54 +157,78 @@ impl Store {
         self.execute(pipe, &[]).await
     }
 
-    /// Removes what a purge names, page by page. Whatever was removed before a failure may be removed again.
-    pub(super) async fn purge(&mut self, purge: &Purge) -> Result<(), StoreError> {
+    /// Removes what purges name, page by page. Whatever was removed before a failure may be removed again.
+    pub(super) async fn purge(&mut self, purges: &[Purge]) -> Result<(), StoreError> {
         let begun = Instant::now();
-        let mut cursors: Vec<(Index, u64)> = purge
-            .indexes()
-            .into_iter()
-            .map(|index| (index, 0))
-            .collect();
-        while !cursors.is_empty() {
-            let mut pipe = pipe();
-            for (index, cursor) in &cursors {
-                let key = self.databases.key(index::key(*index));
-                add_scan(&mut pipe, *index, &key, *cursor);
-            }
-            let pages: Vec<(u64, Vec<String>)> = self.query(&pipe).await?;
-            let mut found = Vec::new();
-            for ((index, cursor), (next, ids)) in cursors.iter_mut().zip(pages) {
-                *cursor = next;
-                // Sorted sets answer with id and score in turn.
-                let ids = ids.iter().step_by(if index.is_sorted() { 2 } else { 1 });
-                found.extend(ids.filter_map(|id| index.entity(id.parse().ok()?)));
-            }
-            cursors.retain(|(_, cursor)| *cursor != 0);
-            self.remove(purge, found).await?;
-        }
+        self.remove_all(purges).await?;
         metrics::redis_step("purge", begun.elapsed().as_secs_f64());
         Ok(())
     }
 
-    async fn remove(&mut self, purge: &Purge, mut found: Vec<Entity>) -> Result<(), StoreError> {
-        let mut snapshot = Snapshot::default();
-        if purge.needs_values() && !found.is_empty() {
-            let deciding: Vec<_> = found
-                .iter()
-                .map(|entity| purge.decided_by(*entity))
-                .collect();
-            self.read_further(&deciding, &mut snapshot).await?;
+    async fn remove_all(&mut self, purges: &[Purge]) -> Result<(), StoreError> {
+        let begin = |purge| {
+            Purge::indexes(purge)
+                .into_iter()
+                .map(move |index| (purge, index, 0))
+        };
+        let mut pages: Vec<(&Purge, Index, u64)> = purges.iter().flat_map(begin).collect();
+        while !pages.is_empty() {
+            let now = pages.split_off(pages.len().saturating_sub(SCANS));
+            let mut pipe = self.watch();
+            for (_, index, cursor) in &now {
+                let key = self.databases.key(index::key(*index));
+                add_scan(&mut pipe, *index, &key, *cursor);
+            }
+            let mut replies = self.watched(pipe.ignore_errors()).await?;
+            let mut found = Vec::new();
+            for (purge, index, _) in now {
+                let (next, ids): (u64, Vec<String>) = match replies.next() {
+                    Some(reply) => from_redis_value(reply?).map_err(redis::RedisError::from)?,
+                    None => break,
+                };
+                // Sorted sets answer with id and score in turn.
+                let ids = ids.iter().step_by(if index.is_sorted() { 2 } else { 1 });
+                let entities = ids.filter_map(|id| index.entity(id.parse().ok()?));
+                found.extend(entities.map(|entity| (purge, entity)));
+                if next != 0 {
+                    pages.push((purge, index, next));
+                }
+            }
+            self.remove(found).await?;
         }
-        found.retain(|entity| purge.takes(*entity, snapshot.value(purge.decided_by(*entity))));
-        for before in found.iter().filter_map(|entity| Purge::before(*entity)) {
-            Box::pin(self.purge(&before)).await?;
+        Ok(())
+    }
+
+    /// Removes what was found for these purges. The epoch is watched since.
+    async fn remove(&mut self, mut found: Vec<(&Purge, Entity)>) -> Result<(), StoreError> {
+        let deciding: Vec<_> = found
+            .iter()
+            .filter(|(purge, _)| purge.needs_values())
+            .map(|(purge, entity)| purge.decided_by(*entity))
+            .collect();
+        let mut snapshot = Snapshot::default();
+        for page in deciding.chunks(PAGE) {
+            self.read_further(page, &mut snapshot).await?;
+        }
+        found.retain(|(purge, entity)| {
+            purge.takes(*entity, snapshot.value(purge.decided_by(*entity)))
+        });
+        let before = found
+            .iter()
+            .filter_map(|(_, entity)| Purge::before(*entity));
+        let before: Vec<_> = before.collect();
+        let mut watched = before.is_empty();
+        if !watched {
+            Box::pin(self.remove_all(&before)).await?;
         }
         for page in found.chunks(PAGE) {
             let gone = page
                 .iter()
-                .flat_map(|entity| [Some(*entity), Purge::along(*entity)]);
+                .flat_map(|(_, entity)| [Some(*entity), Purge::along(*entity)]);
             let writes: Vec<_> = gone.flatten().map(Write::Delete).collect();
-            self.watched(self.watch().ignore_errors()).await?;
+            if !std::mem::take(&mut watched) {
+                self.watched(self.watch().ignore_errors()).await?;
+            }
             self.execute(pipe(), &writes).await?;
         }
         Ok(())
