@@ -64,7 +64,7 @@ kinds! {
     "MESSAGE_REACTION_REMOVE_ALL" 15 message_reaction_remove_all "MESSAGE_CREATE",
     "MESSAGE_REACTION_REMOVE_EMOJI" 15 message_reaction_remove_emoji "MESSAGE_CREATE",
     "MESSAGE_POLL_VOTE_ADD" 20 message_poll_vote_add "MESSAGE_CREATE",
-    "MESSAGE_POLL_VOTE_REMOVE" 15 message_poll_vote_remove "MESSAGE_CREATE",
+    "MESSAGE_POLL_VOTE_REMOVE" 15 message_poll_vote_remove "MESSAGE_POLL_VOTE_ADD",
     "GUILD_CREATE" 12 guild_create "GUILD_DELETE",
     "GUILD_UPDATE" 15 guild_update "",
     "GUILD_DELETE" 10 guild_delete "GUILD_CREATE",

@@ -3,7 +3,8 @@
 use rand::Rng;
 use serde_json::{Value, json};
 
-use crate::world::{Dispatch, Member, Reaction, World, id, intents, name};
+use super::take_any;
+use crate::world::{Dispatch, Member, Message, Reaction, World, id, intents, name};
 
 /// Most different emojis on one message (Discord: 20).
 const REACTIONS: usize = 20;
@@ -91,19 +92,55 @@ impl World {
         Some(self.tell(Some(at), "MESSAGE_REACTION_REMOVE_EMOJI", intent, d))
     }
 
+    /// A member who has not voted in a poll yet does.
     pub(super) fn message_poll_vote_add(&mut self) -> Option<Dispatch> {
-        self.poll_vote("MESSAGE_POLL_VOTE_ADD")
+        let (at, place) = self.pick_poll(|_| true)?;
+        let answer = self.rng.random_range(1..=2);
+        let guild = self.guilds.get_mut(at)?;
+        let user = guild.members.pick_where(&mut self.rng, is_human)?;
+        let message = guild.messages.get_mut(place)?;
+        if message.votes.iter().any(|(voter, _)| *voter == user) {
+            return None;
+        }
+        message.votes.push((user, answer));
+        self.tell_vote(at, place, (user, answer), "MESSAGE_POLL_VOTE_ADD")
     }
 
+    /// A vote is taken back.
     pub(super) fn message_poll_vote_remove(&mut self) -> Option<Dispatch> {
-        self.poll_vote("MESSAGE_POLL_VOTE_REMOVE")
+        let (at, place) = self.pick_poll(|message| !message.votes.is_empty())?;
+        let votes = &mut self.guilds.get_mut(at)?.messages.get_mut(place)?.votes;
+        let vote = take_any(votes, &mut self.rng)?;
+        self.tell_vote(at, place, vote, "MESSAGE_POLL_VOTE_REMOVE")
     }
 
-    fn poll_vote(&mut self, event: &str) -> Option<Dispatch> {
-        let (at, _, mut d) = self.about_message()?;
-        let members = &self.guilds.get(at)?.members;
-        d["user_id"] = id(members.pick_where(&mut self.rng, is_human)?);
-        d["answer_id"] = json!(self.rng.random_range(1..=2));
+    /// A message with a poll, with its guild and its place there.
+    fn pick_poll(&mut self, passes: impl Fn(&Message) -> bool) -> Option<(u64, usize)> {
+        let is_meant = |message: &Message| message.has_invented_poll() && passes(message);
+        let at = self.guilds.pick_where(&mut self.rng, |guild| {
+            !guild.unavailable && guild.messages.iter().any(is_meant)
+        })?;
+        let messages = self.guilds.get(at)?.messages.iter().enumerate();
+        let places = messages.filter(|(_, message)| is_meant(message));
+        let places: Vec<usize> = places.map(|(place, _)| place).collect();
+        Some((at, places[self.place_in(places.len())]))
+    }
+
+    fn tell_vote(
+        &mut self,
+        at: u64,
+        place: usize,
+        (user, answer): (u64, u8),
+        event: &str,
+    ) -> Option<Dispatch> {
+        let message = self.guilds.get(at)?.messages.get(place)?;
+        let d = json!({
+            "user_id": id(user),
+            "message_id": id(message.id),
+            "guild_id": id(at),
+            "channel_id": id(message.channel),
+            "answer_id": answer,
+        });
         Some(self.tell(Some(at), event, intents::GUILD_MESSAGE_POLLS, d))
     }
 

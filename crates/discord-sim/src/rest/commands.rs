@@ -96,9 +96,10 @@ fn made(call: &mut Call, owner: u64, body: &Fields, before: Option<&Value>) -> V
         if owner != 0 && matches!(name, "dm_permission" | "contexts" | "integration_types") {
             continue;
         }
+        // Null is as good as nothing: some libraries write every field.
         command[name] = match body.get(name).or_else(|| before?.get(name)) {
+            None | Some(Value::Null) => default(),
             Some(value) => value.clone(),
-            None => default(),
         };
     }
     command

@@ -452,6 +452,33 @@ mod tests {
     }
 
     #[test]
+    fn who_is_mentioned_is_told_with_the_member_and_an_update_is_never_spoken() {
+        let mut world = World::new(WorldConfig::default());
+        let (_, done) = act(&mut world, json!({"do": "message", "content": "hello"}));
+        let (guild, user) = (done.guild.unwrap(), done.user.unwrap());
+        let content = format!("hello <@{user}>");
+        let (told, done) = act(
+            &mut world,
+            json!({"do": "message", "guild": guild, "content": content}),
+        );
+        let d: Value = serde_json::from_str(&told[0].d).unwrap();
+        assert_eq!(d["mentions"][0]["id"], json!(user));
+        assert!(d["mentions"][0]["member"]["joined_at"].is_string(), "{d}");
+        let home = world.guilds.get_mut(guild.parse().unwrap()).unwrap();
+        let message = home.messages.back_mut().unwrap();
+        message.written.as_mut().unwrap().tts = true;
+        let (told, _) = act(
+            &mut world,
+            json!({"do": "edit", "message": done.id, "content": "bye"}),
+        );
+        let d: Value = serde_json::from_str(&told[0].d).unwrap();
+        assert_eq!(
+            (told[0].t.as_str(), &d["tts"]),
+            ("MESSAGE_UPDATE", &json!(false))
+        );
+    }
+
+    #[test]
     fn a_command_has_the_types_that_were_declared() {
         let mut world = World::new(WorldConfig::default());
         let command =

@@ -41,6 +41,8 @@ pub(crate) struct Message {
     pub(crate) previewed: bool,
     pub(crate) pinned: bool,
     pub(crate) reactions: Vec<Reaction>,
+    /// Who has voted in its poll, and for which answer.
+    pub(crate) votes: Vec<(u64, u8)>,
     /// What a client wrote through REST, instead of invented words.
     pub(crate) written: Option<Box<Written>>,
 }
@@ -121,7 +123,7 @@ pub(crate) fn remember(messages: &mut VecDeque<Message>, message: Message) {
 pub(crate) struct MessageObject {
     #[serde(rename = "type")]
     kind: u8,
-    tts: bool,
+    pub(crate) tts: bool,
     timestamp: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) thread: Option<Value>,
@@ -136,7 +138,7 @@ pub(crate) struct MessageObject {
     pub(crate) nonce: Option<Value>,
     #[serde(skip_serializing_if = "Option::is_none")]
     message_reference: Option<Reference>,
-    mentions: Vec<Value>,
+    pub(crate) mentions: Vec<Value>,
     mention_roles: [(); 0],
     mention_everyone: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -190,6 +192,11 @@ impl Message {
         written.is_some_and(|written| written.flags & EPHEMERAL != 0)
     }
 
+    /// Whether it is invented, and with a poll: some are.
+    pub(crate) fn has_invented_poll(&self) -> bool {
+        self.written.is_none() && words::scramble(self.id).is_multiple_of(41)
+    }
+
     /// The message object as REST answers it: without `guild_id` and `member`.
     pub(crate) fn json(&self, author: &User) -> MessageObject {
         let look = words::scramble(self.id ^ u64::from(self.edits));
@@ -204,8 +211,8 @@ impl Message {
             components: json!([]),
             attachments: attachments(look, self.channel),
             nonce: Some(id(self.id >> 1)),
-            poll: first_look
-                .is_multiple_of(41)
+            poll: self
+                .has_invented_poll()
                 .then(|| poll(first_look, self.sent_ms)),
             ..Written::default()
         };

@@ -177,12 +177,23 @@ impl World {
             .written
             .as_ref()
             .is_some_and(|w| w.webhook.is_some());
+        // "The value for `tts` will always be false in message updates."
+        let speaks = event != "MESSAGE_UPDATE";
         let Some(home) = guild.and_then(|guild| self.guilds.get(guild)) else {
-            let d = message.json(author);
+            let mut d = message.json(author);
+            d.tts &= speaks;
             return Some(Dispatch::plain(None, event, intents::DIRECT_MESSAGES, &d));
         };
         let member = home.members.get(author.id).filter(|_| !by_webhook);
-        let d = message.json_in_guild(home.id, author, member);
+        let mut d = message.json_in_guild(home.id, author, member);
+        d.tts &= speaks;
+        for user in &mut d.mentions {
+            let member = snowflake_of(&user["id"]).and_then(|user| home.members.get(user));
+            if let Some(member) = member {
+                let of = &self.users[member.user as usize];
+                user["member"] = json!(member.json_in_message(of));
+            }
+        }
         Some(Dispatch::plain(guild, event, intents::GUILD_MESSAGES, &d))
     }
 
