@@ -1,6 +1,8 @@
 //! Libraries that bots are written with, unmodified, against the simulated Discord: nothing is set but URLs.
 
 mod cache;
+mod cache_twilight;
+mod twilight;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -12,8 +14,9 @@ use serde_json::{Value, json};
 use testbed::child::log_tail;
 use testbed::node::Node;
 use testbed::python::Python;
-use tokio::io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines};
-use tokio::process::{Child, ChildStdin, ChildStdout, Command};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncWrite, AsyncWriteExt, BufReader, Lines};
+use tokio::process::{Child, Command};
+use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
 /// Longest wait for one thing. Far more than it takes, for machines under load.
@@ -34,7 +37,7 @@ async fn discord_py_and_hikari() {
         )
         .await;
         bot.work().await;
-        bot.compare(&cache::DISCORD_PY).await;
+        bot.compare(cache::DISCORD_PY).await
     };
     let hikari = async {
         let mut bot = Bot::start(
@@ -44,9 +47,13 @@ async fn discord_py_and_hikari() {
         )
         .await;
         bot.work().await;
-        bot.compare(&cache::HIKARI).await;
+        bot.compare(cache::HIKARI).await
     };
-    tokio::join!(discord_py, hikari);
+    let wrong = tokio::join!(discord_py, hikari);
+    assert!(
+        wrong.0.is_empty() && wrong.1.is_empty(),
+        "discord.py, hikari: {wrong:#?}"
+    );
 }
 
 /// discord.js, and Oceanic, which speaks ETF where erlpack is installed.
@@ -79,28 +86,47 @@ async fn discord_js_and_oceanic() {
     tokio::join!(discord_js, oceanic);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn twilight() {
+    let mut bot = Bot::start_twilight().await;
+    bot.work().await;
+    let wrong = bot.compare(cache::TWILIGHT).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 fn here() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/all/libraries")
+}
+
+async fn simulator() -> Sim {
+    let sim = Sim::start(SimConfig {
+        identify_interval: IDENTIFY_INTERVAL,
+        ..SimConfig::default()
+    });
+    sim.await.unwrap()
 }
 
 /// A bot of a library, and the Discord that it is logged in to.
 struct Bot {
     library: &'static str,
     sim: Sim,
-    log: PathBuf,
-    input: ChildStdin,
-    output: Lines<BufReader<ChildStdout>>,
+    /// Where it logs, if it is a program.
+    log: Option<PathBuf>,
+    input: Box<dyn AsyncWrite + Unpin>,
+    output: Lines<BufReader<Box<dyn AsyncRead + Unpin>>>,
     counted: u64,
-    _child: Child,
+    runs: Runs,
+}
+
+/// What ends with the bot.
+enum Runs {
+    Program { _child: Child },
+    Tasks(JoinSet<()>),
 }
 
 impl Bot {
     async fn start(command: &mut Command, folder: &Path, library: &'static str) -> Self {
-        let sim = Sim::start(SimConfig {
-            identify_interval: IDENTIFY_INTERVAL,
-            ..SimConfig::default()
-        });
-        let sim = sim.await.unwrap();
+        let sim = simulator().await;
         let log = folder.join(format!("{library}.log"));
         let mut child = command
             .env("DISCORD_API_URL", sim.http_url())
@@ -112,14 +138,32 @@ impl Bot {
             .kill_on_drop(true)
             .spawn()
             .unwrap();
+        let output: Box<dyn AsyncRead + Unpin> = Box::new(child.stdout.take().unwrap());
         Self {
             library,
             sim,
-            log,
-            input: child.stdin.take().unwrap(),
-            output: BufReader::new(child.stdout.take().unwrap()).lines(),
+            log: Some(log),
+            input: Box::new(child.stdin.take().unwrap()),
+            output: BufReader::new(output).lines(),
             counted: 0,
-            _child: child,
+            runs: Runs::Program { _child: child },
+        }
+    }
+
+    /// The one whose library is Rust's: it runs in this process.
+    async fn start_twilight() -> Self {
+        let sim = simulator().await;
+        let mut tasks = JoinSet::new();
+        let (output, input) = twilight::start(&sim, &mut tasks);
+        let output: Box<dyn AsyncRead + Unpin> = Box::new(output);
+        Self {
+            library: "twilight",
+            sim,
+            log: None,
+            input: Box::new(input),
+            output: BufReader::new(output).lines(),
+            counted: 0,
+            runs: Runs::Tasks(tasks),
         }
     }
 
@@ -139,8 +183,22 @@ impl Bot {
         });
         match said.await {
             Ok(Some(said)) => said,
-            _ => panic!("{}: not {step}\n{}", self.library, log_tail(&self.log, 40)),
+            _ => {
+                let why = self.why();
+                panic!("{}: not {step}\n{why}", self.library)
+            }
         }
+    }
+
+    /// What is known of why it does not do what it should.
+    fn why(&mut self) -> String {
+        if let Runs::Tasks(tasks) = &mut self.runs
+            && let Some(ended) = tasks.try_join_next()
+        {
+            return format!("{ended:?}");
+        }
+        let log = self.log.as_deref().map(|log| log_tail(log, 40));
+        log.unwrap_or_default()
     }
 
     fn act(&self, action: Value) {
@@ -225,8 +283,8 @@ impl Bot {
         }
     }
 
-    /// Compares its cache with the truth after 10,000 events of all kinds.
-    async fn compare(&mut self, explained: &cache::Explained) {
+    /// What is wrong with its cache after 10,000 events of all kinds.
+    async fn compare(&mut self, explained: &[cache::Explained]) -> Vec<String> {
         let load = Load {
             events: Some(10_000),
             rate: Some(700.0),
@@ -237,11 +295,6 @@ impl Bot {
         self.count().await;
         self.input.write_all(b"dump\n").await.unwrap();
         let said = self.step("dump").await;
-        let differences = cache::differences(&said["cache"], &self.sim.truth());
-        let unexplained: Vec<_> = differences
-            .iter()
-            .filter(|(what, _)| !explained.contains(what))
-            .collect();
-        assert!(unexplained.is_empty(), "{}: {unexplained:#?}", self.library);
+        cache::wrong(explained, &said["cache"], &self.sim.truth())
     }
 }

@@ -5,6 +5,7 @@ import asyncio
 import json
 import os
 import sys
+import traceback
 
 import hikari
 
@@ -98,10 +99,17 @@ async def listen():
     os._exit(0)
 
 
+def ended(listening):
+    if not listening.cancelled():
+        traceback.print_exception(listening.exception())
+        os._exit(1)
+
+
 @bot.listen()
 async def on_starting(event: hikari.StartingEvent):
     global listening
     listening = asyncio.create_task(listen())
+    listening.add_done_callback(ended)
 
 
 bot.run(check_for_updates=False)
