@@ -44,7 +44,10 @@ async fn main() -> anyhow::Result<()> {
             continue;
         };
         let payload: Value = serde_json::from_str(&text)?;
-        answer(&http, application, &payload).await?;
+        // A channel may be gone when it is answered in.
+        if let Err(error) = answer(&http, application, &payload).await {
+            eprintln!("not answered: {error}");
+        }
     }
     Ok(())
 }
