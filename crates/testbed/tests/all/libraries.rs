@@ -295,6 +295,7 @@ impl Bot {
         self.count().await;
         self.input.write_all(b"dump\n").await.unwrap();
         let said = self.step("dump").await;
-        cache::wrong(explained, &said["cache"], &self.sim.truth())
+        let users = cache::Users::of(&self.sim.truth(), &self.sim.sent(0));
+        cache::wrong(explained, &said["cache"], &self.sim.truth(), &users)
     }
 }

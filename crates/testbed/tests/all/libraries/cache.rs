@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use discord_sim::SentEvent;
 use serde_json::{Map, Value};
 
 mod discord_py;
@@ -58,8 +59,9 @@ pub(crate) fn wrong(
     explained: &[Explained],
     cache: &Value,
     truth: &BTreeMap<String, Value>,
+    users: &Users,
 ) -> Vec<String> {
-    let differences = differences(cache, truth);
+    let differences = differences(cache, truth, users);
     let unexplained = differences
         .iter()
         .filter(|(place, _)| !explained.iter().any(|known| known.covers(place)))
@@ -74,11 +76,14 @@ pub(crate) fn wrong(
 
 /// The places that differ, with an example of each. What is in guilds that have an outage is left out: libraries put them aside,
 /// or forget what was in them.
-fn differences(cache: &Value, truth: &BTreeMap<String, Value>) -> BTreeMap<String, String> {
+fn differences(
+    cache: &Value,
+    truth: &BTreeMap<String, Value>,
+    users: &Users,
+) -> BTreeMap<String, String> {
     let cache = cache.as_object().unwrap();
     let families: BTreeSet<&str> = cache.keys().map(|key| family(key)).collect();
     let guilds = Guilds { truth, cache };
-    let users = Users::of(truth);
     let mut differences = Differences::default();
     for (key, entry) in cache {
         let family = family(key);
@@ -171,12 +176,20 @@ impl Guilds<'_> {
     }
 }
 
-/// What the truth has of each user: a library has each only once, as last told, while guilds are told one after the other.
-struct Users<'a>(BTreeMap<String, Vec<&'a Value>>);
+/// What is true of each user: a library has each only once, as last told, while guilds are told one after the other, and what was
+/// told last may be of a guild that is gone.
+pub(super) struct Users(BTreeMap<String, Vec<Value>>);
 
-impl<'a> Users<'a> {
-    fn of(truth: &'a BTreeMap<String, Value>) -> Self {
-        let mut users: BTreeMap<String, Vec<&Value>> = BTreeMap::new();
+impl Users {
+    /// By the truth, and by what was sent.
+    pub(super) fn of(truth: &BTreeMap<String, Value>, sent: &[SentEvent]) -> Self {
+        let mut last_told = BTreeMap::new();
+        for event in sent {
+            if let Ok(d) = serde_json::from_str(&event.d) {
+                tell(d, &mut last_told);
+            }
+        }
+        let mut users: BTreeMap<String, Vec<Value>> = BTreeMap::new();
         for (key, entry) in truth {
             let user = match family(key) {
                 "bot_user" => entry,
@@ -186,7 +199,9 @@ impl<'a> Users<'a> {
                 _ => continue,
             };
             if let Some(id) = user["id"].as_str() {
-                users.entry(format!("user:{id}")).or_default().push(user);
+                let known = users.entry(format!("user:{id}")).or_default();
+                known.extend(last_told.remove(id));
+                known.push(user.clone());
             }
         }
         Self(users)
@@ -206,6 +221,24 @@ impl<'a> Users<'a> {
                 differences.note(format!("user.{name}"), example);
             }
         }
+    }
+}
+
+/// Notes the users that an event tells whole.
+fn tell(d: Value, last_told: &mut BTreeMap<String, Value>) {
+    match d {
+        Value::Array(values) => values.into_iter().for_each(|value| tell(value, last_told)),
+        Value::Object(fields) => {
+            let id = fields.get("id").and_then(Value::as_str);
+            let id = id.filter(|_| fields.contains_key("username"));
+            match id.map(str::to_owned) {
+                Some(id) => drop(last_told.insert(id, Value::Object(fields))),
+                None => fields
+                    .into_iter()
+                    .for_each(|(_, value)| tell(value, last_told)),
+            }
+        }
+        _ => {}
     }
 }
 

@@ -56,6 +56,11 @@ pub(crate) static TWILIGHT: &[Explained] = &[
          voice states (event/message.rs, event/interaction.rs, event/voice_state.rs)",
     ),
     explained(
+        "extra user",
+        Sometimes,
+        "as extra member: who is told in passing is kept until a GUILD_MEMBER_REMOVE (event/mod.rs, cache_user)",
+    ),
+    explained(
         "missing member",
         Sometimes,
         "an outage takes all members, and a large guild that is back lists only who is online; a GUILD_MEMBER_UPDATE \
