@@ -12,11 +12,11 @@ async fn a_newer_frame_is_left_to_a_newer_writer() {
     let planted = Planted::start().await;
     planted.put(b"no frame").await;
     planted.frame(&[(1, "A")]).await;
-    planted.put(b"DPF\x03of another time").await;
+    planted.put(b"DPF\x04of another time").await;
     planted.frame(&[(2, "A")]).await;
     assert_eq!(planted.next().await, 1);
     planted.metric("writer_unreadable_total", 1.0).await;
-    planted.logged("unknown frame version 3", 1).await;
+    planted.logged("unknown frame version 4", 1).await;
     assert_eq!(planted.take("gateway.dead").await, "");
     assert_eq!(planted.depth("gateway.dead").await, 0);
     assert_eq!(planted.depth("gateway.raw.0").await, 2);
