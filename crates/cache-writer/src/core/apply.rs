@@ -22,10 +22,19 @@ use super::{
 pub(super) struct State<'e> {
     snapshot: &'e Snapshot,
     settings: &'e Settings,
-    /// None: deleted.
-    written: HashMap<Entity, Option<Cow<'e, str>>>,
+    written: HashMap<Entity, Change<'e>>,
+    /// The place of the event that is being applied.
+    place: usize,
     /// Whether the event that is being applied has an `old`.
     tells_old: bool,
+}
+
+/// What became of an entity.
+struct Change<'e> {
+    /// None: deleted.
+    value: Option<Cow<'e, str>>,
+    /// The place of the last event that told it.
+    told: Option<usize>,
 }
 
 impl<'e> State<'e> {
@@ -34,12 +43,14 @@ impl<'e> State<'e> {
             snapshot,
             settings,
             written: HashMap::new(),
+            place: 0,
             tells_old: settings.old,
         }
     }
 
     /// Applies the steps of an event.
     pub(super) fn apply(&mut self, event: &Event<'_>, steps: &'e Steps<'_>) -> Outcome {
+        self.place += 1;
         let mut outcome = Outcome {
             skipped: steps.skipped,
             ..Outcome::default()
@@ -145,7 +156,7 @@ impl<'e> State<'e> {
                     .object(*message)
                     .and_then(|message| tally.count(&message, bot));
                 if let Some(counted) = counted {
-                    self.put(*message, Cow::Owned(counted));
+                    self.alter(*message, counted);
                 }
             }
             Step::ReplaceSet {
@@ -187,10 +198,11 @@ impl<'e> State<'e> {
         let mut writes: Vec<Write> = self
             .written
             .into_iter()
-            .map(|(entity, value)| match value {
+            .map(|(entity, Change { value, told })| match value {
                 Some(value) => Write::Put {
                     entity,
                     value: value.into_owned(),
+                    told,
                 },
                 None => Write::Delete(entity),
             })
@@ -242,7 +254,7 @@ impl<'e> State<'e> {
         let base = self.object(entity)?;
         let old = self.tells_old.then(|| base.text.to_owned());
         if let Some(changed) = value.map(|value| base.with_field(field, value)) {
-            self.put(entity, Cow::Owned(changed));
+            self.alter(entity, changed);
         }
         old
     }
@@ -260,7 +272,7 @@ impl<'e> State<'e> {
             Some(object.with_field(field, &number.to_string()))
         });
         if let Some(changed) = changed {
-            self.put(entity, Cow::Owned(changed));
+            self.alter(entity, changed);
         }
     }
 
@@ -320,7 +332,7 @@ impl<'e> State<'e> {
                 .then(|| cached.with_field("last_message_id", &format!("\"{id}\"")))
         });
         if let Some(moved) = moved {
-            self.put(channel, Cow::Owned(moved));
+            self.alter(channel, moved);
         }
     }
 
@@ -370,18 +382,30 @@ impl<'e> State<'e> {
     }
 
     fn put(&mut self, entity: Entity, value: Cow<'e, str>) {
-        self.written.insert(entity, Some(value));
+        let (value, told) = (Some(value), Some(self.place));
+        self.written.insert(entity, Change { value, told });
+    }
+
+    /// Puts what the event does not tell, but changes.
+    fn alter(&mut self, entity: Entity, value: String) {
+        let told = self.written.get(&entity).and_then(|change| change.told);
+        let value = Some(Cow::Owned(value));
+        self.written.insert(entity, Change { value, told });
     }
 
     fn delete(&mut self, entity: Entity) {
-        self.written.insert(entity, None);
+        let change = Change {
+            value: None,
+            told: None,
+        };
+        self.written.insert(entity, change);
     }
 
     /// The value of an entity. What was read but is no object (nothing of ours) counts as not
     /// cached, since as `old` it would break the event that it is put into.
     fn current(&self, entity: Entity) -> Option<&str> {
         match self.written.get(&entity) {
-            Some(written) => written.as_deref(),
+            Some(change) => change.value.as_deref(),
             None => self.snapshot.value(entity).filter(|value| is_object(value)),
         }
     }
@@ -394,7 +418,7 @@ impl<'e> State<'e> {
     /// The same, whatever it is.
     fn text(&self, entity: Entity) -> Option<&str> {
         match self.written.get(&entity) {
-            Some(written) => written.as_deref(),
+            Some(change) => change.value.as_deref(),
             None => self.snapshot.value(entity),
         }
     }
@@ -412,9 +436,9 @@ impl<'e> State<'e> {
     /// The ids that an index lists at this point, ascending.
     fn ids(&self, index: Index) -> BTreeSet<u64> {
         let mut ids: BTreeSet<u64> = self.snapshot.ids(index).iter().copied().collect();
-        for (entity, value) in &self.written {
+        for (entity, change) in &self.written {
             if entity.index() == Some(index) {
-                if value.is_some() {
+                if change.value.is_some() {
                     ids.insert(entity.id());
                 } else {
                     ids.remove(&entity.id());

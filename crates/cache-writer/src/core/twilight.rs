@@ -117,7 +117,12 @@ impl Takeover {
             page.kept += 1;
             let ttl_ms = expiry.map(|expiry| expiry - self.now_ms);
             let writes = page.writes.entry(ttl_ms).or_default();
-            writes.push(Write::Put { entity, value });
+            let told = Some(0);
+            writes.push(Write::Put {
+                entity,
+                value,
+                told,
+            });
         }
         page
     }
@@ -333,7 +338,7 @@ mod tests {
         let write = writes.next()?;
         assert!(writes.next().is_none());
         match write {
-            Write::Put { entity, value } => Some(format!("{} {value}", dispatch::key(entity))),
+            Write::Put { entity, value, .. } => Some(format!("{} {value}", dispatch::key(entity))),
             Write::Delete(entity) => panic!("{entity:?} deleted"),
         }
     }

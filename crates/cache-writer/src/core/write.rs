@@ -11,6 +11,9 @@ pub enum Write {
         entity: Entity,
         /// Its JSON text.
         value: String,
+        /// The place, among the events of the batch, of the last one that tells the object; none: they only count in it or
+        /// set a field of it.
+        told: Option<usize>,
     },
     /// The entity goes, if it is there.
     Delete(Entity),

@@ -16,6 +16,7 @@ fn put(entity: Entity, value: &str) -> Write {
     Write::Put {
         entity,
         value: value.to_owned(),
+        told: Some(1),
     }
 }
 

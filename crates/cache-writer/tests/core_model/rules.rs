@@ -47,6 +47,7 @@ fn apply(before: Entries<'_>, name: &str, data: &str) -> (Writer, Outcome) {
         .map(|(key, value)| Write::Put {
             entity: dispatch::parse_key(key).unwrap(),
             value: (*value).to_owned(),
+            told: Some(1),
         })
         .collect();
     writer.write(&writes);

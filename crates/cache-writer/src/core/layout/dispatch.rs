@@ -93,7 +93,7 @@ pub(super) fn commands<'w>(
     for write in writes {
         let key = key(write.entity());
         match write {
-            Write::Put { entity, value } => commands.push(Command::Set {
+            Write::Put { entity, value, .. } => commands.push(Command::Set {
                 database,
                 key,
                 value: Cow::Borrowed(value),

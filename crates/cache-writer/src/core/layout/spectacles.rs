@@ -88,7 +88,7 @@ pub(super) fn commands<'w>(
                 .push(id);
         }
         match write {
-            Write::Put { entity, value } => put(*entity, value, settings, commands),
+            Write::Put { entity, value, .. } => put(*entity, value, settings, commands),
             Write::Delete(entity) => gone.add(location(*entity)),
         }
     }

@@ -97,23 +97,30 @@ pub(super) fn updates<'w>(
     settings: &Settings,
     now_ms: u64,
 ) -> Vec<UsersUpdate<'w>> {
-    let mut users: BTreeMap<u64, Cow<'w, str>> = BTreeMap::new();
+    // With the place of the event that tells of them: writes are in the order of their entities.
+    let mut told_users: Vec<(usize, (u64, Cow<'w, str>))> = Vec::new();
     let mut authors = BTreeSet::new();
     let mut members: BTreeMap<(bool, u64), Vec<u64>> = BTreeMap::new();
     for write in writes {
         match write {
-            Write::Put { entity, value } => match entity {
-                Entity::Member { guild, user } => {
-                    members.entry((false, *guild)).or_default().push(*user);
-                    users.extend(seen(value, "user"));
-                }
-                Entity::Message { .. } => {
-                    let author = author(value);
-                    authors.extend(author.as_ref().map(|(id, _)| *id));
-                    users.extend(author);
-                }
-                _ => {}
-            },
+            Write::Put {
+                entity,
+                value,
+                told,
+            } => {
+                let user = match entity {
+                    Entity::Member { guild, user } => {
+                        members.entry((false, *guild)).or_default().push(*user);
+                        seen(value, "user")
+                    }
+                    Entity::Message { .. } => author(value).inspect(|(id, _)| {
+                        authors.insert(*id);
+                    }),
+                    _ => None,
+                };
+                // A message that is only counted in has its author as it was then.
+                told_users.extend(told.zip(user));
+            }
             Write::Delete(Entity::Member { guild, user }) => {
                 members.entry((true, *guild)).or_default().push(*user);
             }
@@ -128,6 +135,8 @@ pub(super) fn updates<'w>(
         ..UsersUpdate::default()
     };
     let mut updates: Vec<UsersUpdate<'w>> = Vec::new();
+    told_users.sort_by_key(|(told, _)| *told);
+    let users: BTreeMap<u64, Cow<'w, str>> = told_users.into_iter().map(|(_, user)| user).collect();
     let users: Vec<_> = users.into_iter().collect();
     for users in users.chunks(PAGE) {
         room(&mut updates, users.len(), &empty)

@@ -248,3 +248,37 @@ fn voice_comes_moves_and_goes() {
         &[],
     );
 }
+
+/// In the Spectacles layout: whatever the order of the keys, and however old the message that is only counted in.
+#[test]
+fn a_user_is_held_as_it_was_last_told() {
+    let named = |name: &str| format!(r#"{{"id":"5","username":"{name}"}}"#);
+    let member = |name: &str| {
+        let user = named(name);
+        format!(r#"{{"user":{user},"guild_id":"1","roles":[],"joined_at":"x"}}"#)
+    };
+    let message = |name: &str| {
+        let author = named(name);
+        format!(
+            r#"{{"id":"9","channel_id":"3","guild_id":"1","author":{author},"timestamp":"x","content":"y"}}"#
+        )
+    };
+    let reaction = r#"{"user_id":"6","channel_id":"3","message_id":"9","guild_id":"1","emoji":{"id":null,"name":"a"}}"#;
+    for batch in [1, 10] {
+        let mut writer = Writer::new(Settings {
+            layouts: "both".parse().unwrap(),
+            ..Settings::default()
+        });
+        writer.deliver(
+            &stream(&[
+                ("GUILD_MEMBER_ADD", &member("first")),
+                ("MESSAGE_CREATE", &message("first")),
+                ("GUILD_MEMBER_UPDATE", &member("second")),
+                ("MESSAGE_REACTION_ADD", reaction),
+            ]),
+            batch,
+        );
+        let users = &writer.store.hashes["USERS"];
+        assert_eq!(users["5"], named("second"), "in batches of {batch}");
+    }
+}

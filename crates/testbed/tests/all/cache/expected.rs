@@ -73,12 +73,34 @@ impl Layout {
     }
 }
 
-/// What is wrong with `USERS`: the bot as its own user is told, each member of a cached guild, and beyond them nobody but
-/// who wrote a message.
+/// The users that were told, by id: as each shard told them last.
+pub(crate) type ToldUsers = BTreeMap<String, Vec<Value>>;
+
+/// Adds the users that an event tells as members or authors.
+pub(crate) fn tell_users(told: &mut BTreeMap<String, Value>, event: &str, d: &Value) {
+    let mut tell = |user: &Value| {
+        if let Some(id) = user["id"].as_str() {
+            told.insert(id.to_owned(), without_nulls(user));
+        }
+    };
+    match event {
+        "GUILD_MEMBER_ADD" | "GUILD_MEMBER_UPDATE" => tell(&d["user"]),
+        "GUILD_CREATE" | "GUILD_MEMBERS_CHUNK" => {
+            let members = d["members"].as_array().into_iter().flatten();
+            members.for_each(|member| tell(&member["user"]));
+        }
+        "MESSAGE_CREATE" | "MESSAGE_UPDATE" if d["webhook_id"].is_null() => tell(&d["author"]),
+        _ => {}
+    }
+}
+
+/// What is wrong with `USERS`: the bot as its own user is told, each member of a cached guild as last told, and beyond them
+/// nobody but who wrote a message.
 pub(crate) fn wrong_users(
     truth: &Truth,
     bot: Option<Stored>,
     held: Option<Stored>,
+    told: &ToldUsers,
     authors: &BTreeSet<String>,
 ) -> Vec<String> {
     let fields = |stored: Option<Stored>| match stored {
@@ -90,10 +112,14 @@ pub(crate) fn wrong_users(
     let members = truth.keys().filter(|key| key.starts_with("member:"));
     let members: BTreeSet<String> = members.map(|key| parts(key).1[1].to_string()).collect();
     let mut wrong = Vec::new();
-    for id in bot.keys().chain(&members) {
-        match held.get(id) {
-            Some(user) if bot.get(id).is_none_or(|bot| bot == user) && user["id"] == **id => {}
-            other => wrong.push(format!("USERS {id} holds {other:?}")),
+    for id in bot.keys().chain(&members).chain(held.keys()) {
+        let is_right = |user: &Value| match bot.get(id) {
+            Some(bot) => bot == user,
+            None => told.get(id).is_some_and(|told| told.contains(user)),
+        };
+        if !held.get(id).is_some_and(is_right) {
+            let (holds, told) = (held.get(id), told.get(id));
+            wrong.push(format!("USERS {id} holds {holds:?}, told was {told:?}"));
         }
     }
     let others = held
