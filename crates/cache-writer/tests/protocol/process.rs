@@ -31,6 +31,8 @@ pub(crate) struct Serving {
     owner: Option<Owner>,
     /// The token of the present connection to Redis.
     token: String,
+    /// The run of Redis that the present connection is to.
+    run: u64,
     events: Vec<Event>,
     acknowledged: usize,
     /// The batch that is planned.
@@ -95,7 +97,9 @@ impl Process {
             return true;
         };
         let mut retired = false;
-        if owner.may_retire() && redis.data.epoch.as_ref() == Some(&serving.token) {
+        let is_connected = serving.run == redis.runs;
+        let is_ours = redis.data.epoch.as_ref() == Some(&serving.token);
+        if owner.may_retire() && is_connected && is_ours {
             let transaction = redis.watch(Effect::Retire);
             retired = matches!(redis.execute(transaction), Answer::Done(_));
         }
@@ -142,6 +146,7 @@ impl Serving {
             older,
             owner: None,
             token: String::new(),
+            run: 0,
             events: Vec::new(),
             acknowledged: 0,
             batch: Vec::new(),
@@ -243,6 +248,7 @@ impl Serving {
         let ours = |redis: &Redis, token: &str| redis.data.epoch.as_deref() == Some(token);
         match &action {
             Action::Claim(Claim { token, holder }) => {
+                self.run = redis.runs;
                 let epoch = redis.data.epoch.as_deref();
                 let foreign =
                     |holder: &String| epoch.is_some_and(|epoch| !epoch.starts_with(holder));
@@ -253,6 +259,8 @@ impl Serving {
                 let transaction = redis.watch(Effect::Claim(token.clone()));
                 return Doing::Execute(transaction, action);
             }
+            // The connection has ended with the server, also where this one has the same epoch.
+            _ if self.run != redis.runs => owner.timed_out(),
             Action::Purge(candidates) => {
                 self.batch = candidates[..1 + pick(candidates.len())].to_vec();
                 let cut = self.cut();
