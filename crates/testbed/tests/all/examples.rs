@@ -195,7 +195,8 @@ async fn a_discord_py_bot_has_its_state_in_redis() {
     let line = format!("guild {guild} {name} channels {channels} members {members} of {all}");
     bot.prints(&line, 1).await;
 
-    let before = sent(&stack).len();
+    let before = |shard| stack.sim.sent(shard).len();
+    let before: Vec<_> = (0..stack.shards).map(before).collect();
     let load = Load {
         events: Some(150),
         mix: Mix::only(&[
@@ -209,7 +210,7 @@ async fn a_discord_py_bot_has_its_state_in_redis() {
     };
     stack.sim.generate(load).await;
     let mut changes = 0;
-    for (name, d, old) in sent(&stack).into_iter().skip(before) {
+    for (name, d, old) in sent_after(&stack, &before) {
         let or_none = |value: &Value| value.as_str().unwrap_or("None").to_owned();
         let line = match name.as_str() {
             "GUILD_MEMBER_UPDATE" => {
@@ -231,9 +232,10 @@ async fn a_discord_py_bot_has_its_state_in_redis() {
     stack.stop().await.unwrap();
 }
 
-/// Names of the events that were sent with an `old`, their data, and the `old`.
-fn sent(stack: &Stack) -> Vec<(String, Value, Value)> {
-    let events = (0..stack.shards).flat_map(|shard| stack.sim.sent(shard));
+/// Names of the events that were sent with an `old` after so many of each shard, their data, and the `old`.
+fn sent_after(stack: &Stack, before: &[usize]) -> Vec<(String, Value, Value)> {
+    let events = (0..).zip(before);
+    let events = events.flat_map(|(shard, after)| stack.sim.sent_after(shard, *after, usize::MAX));
     let changes = events.filter_map(|event| {
         let d = serde_json::from_str(&event.d).ok()?;
         Some((event.t, d, event.old?))
