@@ -260,7 +260,9 @@ fn advice(missing: &[Missing]) -> String {
         return install + ".";
     }
     let urls = urls.join(" and ");
-    format!("{install}, or, for `cargo xtask up`, set {urls} to running servers.")
+    format!(
+        "{install}. `cargo xtask up` can do without: with {urls} set to running servers, or with --docker."
+    )
 }
 
 #[cfg(test)]

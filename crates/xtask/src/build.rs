@@ -1,8 +1,10 @@
 //! Builds the release binaries.
 
+use std::os::unix::process::ExitStatusExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result, bail};
+use nix::sys::signal::Signal;
 use testbed::binaries::{BIN_DIR, Service, workspace};
 
 /// Builds the services' release binaries, and what else is named; cargo shows its own progress. Where [`BIN_DIR`] names a folder of
@@ -25,6 +27,10 @@ pub(crate) fn release(others: &[&str]) -> Result<()> {
         .stdin(Stdio::null())
         .status()
         .context("can't run cargo")?;
+    // Ctrl-C reaches cargo too.
+    if status.signal() == Some(Signal::SIGINT as i32) {
+        bail!("stopped during the build");
+    }
     if !status.success() {
         bail!("the build failed ({status})");
     }

@@ -1,9 +1,9 @@
 //! Where a running `cargo xtask up` is to be found by the other commands.
 
 use std::collections::BTreeMap;
-use std::fs::{File, Permissions};
-use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::fs::{File, TryLockError};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, anyhow, bail};
@@ -31,22 +31,52 @@ pub(crate) struct Running {
     pub(crate) settings: BTreeMap<String, String>,
 }
 
-/// The file that tells of a running stack, while this exists.
+/// The file that tells of a running stack. Its lock is what only one `up` has at a time; it ends with the process, the file with this.
 #[derive(Debug)]
-pub(crate) struct Announcement(PathBuf);
+pub(crate) struct Announcement {
+    path: PathBuf,
+    file: File,
+}
+
+impl Announcement {
+    /// Takes the place of the one stack; the file is empty until the stack runs.
+    ///
+    /// # Errors
+    ///
+    /// If another `up` has it.
+    pub(crate) fn claim() -> Result<Self> {
+        Self::claim_at(path())
+    }
+
+    fn claim_at(path: PathBuf) -> Result<Self> {
+        let mut options = File::options();
+        // Addresses of servers that aren't ours hold passwords.
+        options.read(true).write(true).create(true).mode(0o600);
+        let cannot = || format!("can't write {}", path.display());
+        let file = options.open(&path).with_context(cannot)?;
+        match file.try_lock() {
+            Ok(()) => file.set_len(0)?,
+            Err(TryLockError::WouldBlock) => bail!(
+                "another `cargo xtask up` runs{}: stop it first",
+                Running::read(&path).map_or(String::new(), |running| {
+                    format!(" (process {})", running.pid)
+                })
+            ),
+            Err(TryLockError::Error(error)) => return Err(error).with_context(cannot),
+        }
+        Ok(Self { path, file })
+    }
+
+    /// Lets the other commands find the stack.
+    pub(crate) fn announce(&self, running: &Running) -> Result<()> {
+        serde_json::to_writer_pretty(&self.file, running)
+            .with_context(|| format!("can't write {}", self.path.display()))
+    }
+}
 
 impl Running {
-    /// Writes the file.
-    pub(crate) fn announce(&self) -> Result<Announcement> {
-        let path = path();
-        let write = || -> Result<()> {
-            let file = File::create(&path)?;
-            // Addresses of servers that aren't ours hold passwords.
-            file.set_permissions(Permissions::from_mode(0o600))?;
-            Ok(serde_json::to_writer_pretty(file, self)?)
-        };
-        write().with_context(|| format!("can't write {}", path.display()))?;
-        Ok(Announcement(path))
+    fn read(path: &Path) -> Option<Self> {
+        serde_json::from_slice(&std::fs::read(path).ok()?).ok()
     }
 
     /// What stands before every name on its servers.
@@ -60,23 +90,12 @@ impl Running {
         self.started.elapsed().unwrap_or_default()
     }
 
-    /// Fails if a stack runs already.
-    pub(crate) fn none() -> Result<()> {
-        if let Ok(running) = Self::find() {
-            bail!(
-                "a stack runs already (process {}); stop it, or remove {} if that is something else",
-                running.pid,
-                path().display()
-            );
-        }
-        Ok(())
-    }
-
     /// Finds the running stack.
     pub(crate) fn find() -> Result<Self> {
-        const NONE: &str = "no stack is running: start one with `cargo xtask up`";
-        let text = std::fs::read(path()).ok().context(NONE)?;
-        let running: Self = serde_json::from_slice(&text)?;
+        const NONE: &str =
+            "no stack is running, or it is still starting: start one with `cargo xtask up`";
+        // Empty while it starts.
+        let running = Self::read(&path()).context(NONE)?;
         let pid = i32::try_from(running.pid)?;
         kill(Pid::from_raw(pid), None).ok().context(NONE)?;
         Ok(running)
@@ -106,10 +125,41 @@ pub(crate) fn place(
 impl Drop for Announcement {
     fn drop(&mut self) {
         // A file that somebody else has removed is as good as removed.
-        let _ = std::fs::remove_file(&self.0);
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 
 fn path() -> PathBuf {
     std::env::temp_dir().join("dispatch-up.json")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_stack_has_the_place_and_what_a_dead_one_left_is_replaced() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("up.json");
+        let running = Running {
+            pid: 7,
+            rabbit_url: "amqp://a".to_owned(),
+            redis_url: "redis://b".to_owned(),
+            sim_url: None,
+            logs: PathBuf::new(),
+            started: SystemTime::UNIX_EPOCH,
+            settings: BTreeMap::new(),
+        };
+        std::fs::write(&path, serde_json::to_vec(&running).unwrap()).unwrap();
+        let first = Announcement::claim_at(path.clone()).unwrap();
+        assert!(Running::read(&path).is_none());
+        first.announce(&running).unwrap();
+        assert_eq!(Running::read(&path).unwrap().rabbit_url, "amqp://a");
+        let second = Announcement::claim_at(path.clone())
+            .unwrap_err()
+            .to_string();
+        assert!(second.contains("process 7"), "{second}");
+        drop(first);
+        assert!(!path.exists());
+    }
 }

@@ -18,8 +18,10 @@ use testbed::install::Missing;
 use tokio::time::MissedTickBehavior;
 
 use crate::logs::Follower;
+use crate::running::Announcement;
 use crate::stop::Stop;
 use crate::{build, duration, install};
+use folder::Folder;
 use given::Given;
 use layout::Pipeline;
 use sample::Sampler;
@@ -73,23 +75,24 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let mut stop = Stop::new()?;
-    crate::running::Running::none()?;
+    let announcement = Announcement::claim()?;
     let given = Given::read(args.discord)?;
     if args.discord && !given.has_token() {
         bail!("--discord needs BOT_TOKEN, in the environment or in .env");
     }
     if !given.ignored.is_empty() {
         eprintln!(
-            "Without --discord these of .env are left alone: {}",
+            "Not used of .env, since it may be a live bot's: {}. With --discord, `up` connects to Discord by them.",
             given.ignored.join(", ")
         );
     }
+    let folder = Folder::new(args.keep.as_deref())?;
     if !args.docker {
         install::ensure(&needed(&given.settings), args.plain)?;
     }
     build::release(&[])?;
     let mut pipeline = tokio::select! {
-        started = Pipeline::start(&args, &given.settings) => started?,
+        started = Pipeline::start(&args, &given.settings, announcement, folder) => started?,
         () = stop.requested() => bail!("stopped while starting"),
     };
     let shown = show(&args, &mut pipeline, &mut stop).await;

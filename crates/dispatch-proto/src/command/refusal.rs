@@ -40,7 +40,7 @@ pub enum Refusal {
     MissingShard,
     /// The command's own `op` is unknown.
     #[error(
-        "op {0} is unknown: 0 sends, 1 reconnects, 2 reconnects with a new session, 3 asks for the status"
+        "op {0} is unknown: 0 sends, 1 reconnects, 2 reconnects with a new session, 3 asks for the status, 4 for that of all shards"
     )]
     UnknownOp(u64),
     /// There is no shard of this number.

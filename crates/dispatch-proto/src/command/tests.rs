@@ -169,7 +169,7 @@ fn refusals_are_words_for_people() {
         ),
         (
             r#"{"op":9}"#,
-            "op 9 is unknown: 0 sends, 1 reconnects, 2 reconnects with a new session, 3 asks for the status",
+            "op 9 is unknown: 0 sends, 1 reconnects, 2 reconnects with a new session, 3 asks for the status, 4 for that of all shards",
         ),
         (r#"{"op":0,"shard":0}"#, "data is missing"),
         (

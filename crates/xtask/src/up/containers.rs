@@ -89,7 +89,7 @@ fn docker(arguments: &[&str]) -> Result<String> {
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
-        .context("can't run docker")?;
+        .context("can't run docker: --docker needs a container engine and its client")?;
     if !output.status.success() {
         bail!("docker {} failed ({})", arguments.join(" "), output.status);
     }

@@ -9,7 +9,7 @@ use discord_sim::{Load, Sim, SimConfig};
 use dispatch_proto::namespace::Namespace;
 use testbed::binaries::Service;
 use testbed::process::Process;
-use testbed::servers::{Persistence, RabbitMq, Redis};
+use testbed::servers::{Persistence, RabbitMq, Redis, rabbitmq_connection, redis_connection};
 use testbed::stack::{STOP_LIMIT, settings};
 
 use super::Args;
@@ -20,6 +20,8 @@ use crate::running::{Announcement, Running};
 
 /// Shards of the simulated Discord, unless others are asked for.
 const SHARDS: u32 = 2;
+/// Longest time for a server that was given to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Longest time for a service to be ready with the simulated Discord.
 const READY_LIMIT: Duration = Duration::from_secs(60);
 /// With Discord itself, where shards identify one after the other.
@@ -53,8 +55,12 @@ struct Servers {
 
 impl Pipeline {
     /// Starts servers, simulated Discord and services, and waits until they are ready.
-    pub(super) async fn start(args: &Args, given: &BTreeMap<String, String>) -> Result<Self> {
-        let folder = Folder::new(args.keep.as_deref())?;
+    pub(super) async fn start(
+        args: &Args,
+        given: &BTreeMap<String, String>,
+        announcement: Announcement,
+        folder: Folder,
+    ) -> Result<Self> {
         let step = Step::begin("Starting RabbitMQ and Redis", args.plain);
         let (servers, rabbit_url, redis_url) = servers(args, given, folder.path()).await?;
         step.done();
@@ -88,8 +94,9 @@ impl Pipeline {
             settings: cache_settings(&env),
         };
         let namespace = running.namespace()?;
+        announcement.announce(&running)?;
         let mut pipeline = Self {
-            _announcement: running.announce()?,
+            _announcement: announcement,
             writers: writers?,
             routers: replicas(Service::CommandRouter, "command-router", args.routers)?,
             ingests: replicas(Service::GatewayIngest, "gateway-ingest", args.ingests)?,
@@ -215,7 +222,13 @@ async fn servers(
     let mut servers = Servers::default();
     let rabbitmq = async {
         match given("RABBIT_URL") {
-            Some(url) => Ok((None, None, url)),
+            Some(url) => {
+                answers("RABBIT_URL", &url, async || {
+                    rabbitmq_connection(&url, "up").await.map(drop)
+                })
+                .await?;
+                Ok((None, None, url))
+            }
             None if args.docker => {
                 let (container, url) = containers::rabbitmq().await?;
                 Ok((None, Some(container), url))
@@ -233,7 +246,13 @@ async fn servers(
     };
     let redis = async {
         match given("REDIS_URL") {
-            Some(url) => Ok((None, None, url)),
+            Some(url) => {
+                answers("REDIS_URL", &url, async || {
+                    redis_connection(&url).await.map(drop)
+                })
+                .await?;
+                Ok((None, None, url))
+            }
             None if args.docker => {
                 let (container, url) = containers::redis().await?;
                 Ok((None, Some(container), url))
@@ -251,6 +270,17 @@ async fn servers(
     servers._containers.extend(rabbitmq.1);
     servers._containers.extend(redis.1);
     Ok((servers, rabbitmq.2, redis.2))
+}
+
+/// Fails if a server that was given can't be used, rather than after a minute in which no service is ready.
+async fn answers(
+    setting: &str,
+    url: &str,
+    connect: impl AsyncFnOnce() -> Result<()>,
+) -> Result<()> {
+    let answer = tokio::time::timeout(ANSWER_LIMIT, connect()).await;
+    let answer = answer.unwrap_or_else(|_| bail!("no answer in {} s", ANSWER_LIMIT.as_secs()));
+    answer.with_context(|| format!("can't connect to {setting}, {}", masked(url, true)))
 }
 
 /// A simulated Discord that keeps the truth for `cargo xtask cache verify`, and not every event, for days of running.
