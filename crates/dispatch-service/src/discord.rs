@@ -3,6 +3,8 @@
 pub mod answer;
 mod channel;
 mod client;
+mod gateway_bot;
+mod retry;
 
 use std::fmt;
 
@@ -11,9 +13,11 @@ use crate::settings::{
     catalogue::{BOT_TOKEN, DISCORD_API_URL},
 };
 
-pub use answer::{Failure, GatewayBot, Retry, StartLimit};
+pub use answer::Failure;
 pub use channel::{ChannelLog, Entry};
 pub use client::Client;
+pub use gateway_bot::{GatewayBot, StartLimit};
+pub use retry::Retry;
 
 /// Where the REST API is: a URL without a trailing slash.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -5,13 +5,13 @@ pub mod settings;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use discord_sim::{Load, Mix, Sim, SimConfig};
 use tokio::task::JoinHandle;
 
 use crate::binaries::Service;
 use crate::collector::Collector;
-use crate::collector::check::{Expected, Report};
+use crate::collector::check::{Expected, Report, Tolerated};
 use crate::collector::losses::Losses;
 use crate::process::Process;
 use crate::proxy::Proxy;
@@ -210,6 +210,18 @@ impl Stack {
     /// If Redis can't be read.
     pub async fn check(&self, limit: Duration) -> Result<Report> {
         self.check_after(&Losses::default(), limit).await
+    }
+
+    /// As [`Self::check`], where nothing may be missing, repeated, misordered, altered or wrong.
+    ///
+    /// # Errors
+    ///
+    /// If something is, or Redis can't be read.
+    pub async fn check_exact(&self, limit: Duration) -> Result<Report> {
+        let report = self.check(limit).await?;
+        let faults = report.faults(Tolerated::default());
+        ensure!(faults.is_empty(), "{}\n{report}", faults.join(", "));
+        Ok(report)
     }
 
     /// As [`Self::check`], where Redis has lost its data on the way.

@@ -100,9 +100,7 @@ async fn two_bots_with_namespaces_share_servers() {
         duration: None,
     };
     tokio::join!(stack.sim.generate(load()), second.sim.generate(load()));
-    let report = stack.check(LIMIT).await.unwrap();
-    let faults = report.faults(Tolerated::default());
-    assert_eq!(faults, Vec::<String>::new(), "{report}");
+    stack.check_exact(LIMIT).await.unwrap();
     assert!(second.sim.quiet(LIMIT).await);
     let sent = (0..SHARDS).map(|shard| {
         let sent = second.sim.sent(shard).into_iter();
@@ -267,9 +265,7 @@ async fn two_bots_without_namespaces_are_refused() {
     let mut standby = rotated.start(&stack, Service::GatewayIngest);
     standby.ready(LIMIT).await.unwrap();
     standby.stop(LIMIT).await.unwrap();
-    let report = stack.check(LIMIT).await.unwrap();
-    let faults = report.faults(Tolerated::default());
-    assert_eq!(faults, Vec::<String>::new(), "{report}");
+    stack.check_exact(LIMIT).await.unwrap();
 
     // A bot that stands in twilight-dispatch's state.
     let user = stack.sim.truth()["bot_user"]["id"].clone();

@@ -5,9 +5,7 @@ use std::time::Duration;
 use crate::alone;
 use discord_sim::{Load, Mix, Sim};
 use dispatch_proto::rabbit::shard_queue;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
-use testbed::collector::check::Tolerated;
+use dispatch_service::topology::counts;
 use testbed::servers::{Persistence, Servers, rabbitmq_connection};
 use testbed::stack::{Options, STOP_LIMIT, Stack};
 use testbed::wait;
@@ -38,13 +36,8 @@ async fn twenty_thousand_events_arrive_exactly() {
     let _alone = alone().await;
     let stack = start(&Options::new(2, 200)).await;
     assert_eq!(load(&stack.sim, 20_000, 1_000.0).await, 20_000);
-    let report = stack.check(LIMIT).await.unwrap();
+    let report = stack.check_exact(LIMIT).await.unwrap();
     assert!(report.events >= 20_200, "{report}");
-    assert_eq!(
-        report.faults(Tolerated::default()),
-        Vec::<String>::new(),
-        "{report}"
-    );
     assert_eq!(report.gaps, 0);
     assert_eq!(stack.sim.violations(), Vec::<String>::new());
     stack.stop().await.unwrap();
@@ -66,12 +59,7 @@ async fn ingest_resumes_after_sigterm_under_load() {
     stack.ready().await.unwrap();
 
     running.await.unwrap();
-    let report = stack.check(LIMIT).await.unwrap();
-    assert_eq!(
-        report.faults(Tolerated::default()),
-        Vec::<String>::new(),
-        "{report}"
-    );
+    stack.check_exact(LIMIT).await.unwrap();
     assert_eq!(
         stack.sim.identifies(),
         identifies,
@@ -92,12 +80,7 @@ async fn several_writers_and_quorum_queues_keep_the_order() {
         .insert("RABBIT_QUEUE_TYPE".into(), "quorum".into());
     let stack = start(&options).await;
     load(&stack.sim, 5_000, 1_000.0).await;
-    let report = stack.check(LIMIT).await.unwrap();
-    assert_eq!(
-        report.faults(Tolerated::default()),
-        Vec::<String>::new(),
-        "{report}"
-    );
+    stack.check_exact(LIMIT).await.unwrap();
     stack.stop().await.unwrap();
 }
 
@@ -114,25 +97,16 @@ async fn a_process_has_more_shards_than_a_connection_has_channels() {
         .unwrap();
     stack.ready().await.unwrap();
     load(&stack.sim, 3_000, 1_000.0).await;
-    let report = stack.check(LIMIT).await.unwrap();
-    let faults = report.faults(Tolerated::default());
-    assert_eq!(faults, Vec::<String>::new(), "{report}");
+    stack.check_exact(LIMIT).await.unwrap();
 
     let url = stack.servers.rabbitmq.url();
     let connection = rabbitmq_connection(&url, "consumers").await.unwrap();
     let channel = connection.create_channel().await.unwrap();
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
     for shard in 0..shards {
         let queue = shard_queue(shard);
         let consumed = async || {
-            let declared =
-                channel.queue_declare(queue.as_str().into(), passive, FieldTable::default());
-            declared
-                .await
-                .is_ok_and(|queue| queue.consumer_count() == 1)
+            let counts = counts(&channel, &queue).await;
+            counts.is_ok_and(|counts| counts.consumers == 1)
         };
         wait::until("a consumer of the shard's commands", LIMIT, consumed)
             .await

@@ -3,7 +3,6 @@
 use std::{fs, time::Duration};
 
 use testbed::binaries::workspace;
-use testbed::collector::check::Tolerated;
 use testbed::servers::{Persistence, Servers};
 use testbed::stack::{Options, Stack};
 
@@ -65,9 +64,7 @@ async fn the_documented_rights_are_enough() {
     testbed::wait::until("events", LIMIT, passed).await.unwrap();
     stack.sim.stop_load();
     load.await.unwrap();
-    let report = stack.check(LIMIT).await.unwrap();
-    let faults = report.faults(Tolerated::default());
-    assert_eq!(faults, Vec::<String>::new(), "{report}");
+    stack.check_exact(LIMIT).await.unwrap();
 
     let mut redis = stack.servers.redis.connection().await.unwrap();
     let refusals: Vec<redis::Value> = redis::cmd("ACL")

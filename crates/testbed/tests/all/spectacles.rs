@@ -35,9 +35,7 @@ async fn spectacles_clients_are_served() {
 async fn each_event_and_command(servers: Servers, encoding: Encoding) -> Servers {
     let (stack, client) = start(servers, encoding, "").await;
     load(&stack).await;
-    let report = stack.check(LIMIT).await.unwrap();
-    let faults = report.faults(Tolerated::default());
-    assert_eq!(faults, Vec::<String>::new(), "{report}");
+    stack.check_exact(LIMIT).await.unwrap();
     let kinds = received::check(&client, &stack.sent(), encoding).await;
     let kinds = kinds.unwrap_or_else(|error| panic!("{encoding:?}: {error:#}"));
     assert!(kinds > 50, "only {kinds} kinds of events occurred");

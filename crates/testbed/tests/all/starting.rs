@@ -6,7 +6,6 @@ use discord_sim::{RestBody, RestFault};
 use redis::AsyncCommands as _;
 use serde_json::Value;
 use testbed::{
-    collector::check::Tolerated,
     servers::{Persistence, Servers},
     stack::{Options, Stack},
     wait,
@@ -107,12 +106,7 @@ async fn who_holds_the_lock_owns_the_shard_again_when_redis_names_another() {
     assert_eq!(stack.sim.identifies(), 1);
     stack.sim.stop_load();
     load.await.unwrap();
-    let report = stack.check(LIMIT).await.unwrap();
-    assert_eq!(
-        report.faults(Tolerated::default()),
-        Vec::<String>::new(),
-        "{report}"
-    );
+    stack.check_exact(LIMIT).await.unwrap();
     stack.stop().await.unwrap();
 }
 

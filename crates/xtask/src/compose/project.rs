@@ -1,6 +1,7 @@
 //! A deployment of its own of `docker-compose.yml`: other names and ports, nothing of the caller's settings.
 
-use std::fs;
+use std::fs::{self, Permissions};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::process::Command as Program;
 use std::time::{Duration, Instant};
@@ -193,13 +194,13 @@ fn build_stage(folder: &Path) -> Result<()> {
     fs::create_dir_all(folder.join("out"))?;
     for binary in BINARIES {
         let built = directory().join(binary);
+        let stripped = folder.join("out").join(binary);
         let mut strip = Program::new("strip");
-        strip
-            .arg("-o")
-            .arg(folder.join("out").join(binary))
-            .arg(&built);
+        strip.arg("-o").arg(&stripped).arg(&built);
         let status = strip.status().context("can't run strip (of binutils)")?;
         ensure!(status.success(), "can't strip {}", built.display());
+        // As in the build stage, whatever the umask is here: the images' user must be able to run it.
+        fs::set_permissions(stripped, Permissions::from_mode(0o755))?;
     }
     let authorities = folder.join(AUTHORITIES);
     fs::create_dir_all(authorities.parent().unwrap_or(folder))?;

@@ -8,8 +8,7 @@ use discord_sim::generator::{DISPATCH_TYPES, UNKNOWN_TYPE};
 use discord_sim::{Load, Mix};
 use dispatch_proto::partition::shard_of;
 use dispatch_proto::rabbit::DEAD_QUEUE;
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
+use dispatch_service::topology::counts;
 use lapin::{Connection, ConnectionProperties};
 use serde_json::{Value, json};
 use testbed::collector::check::Expected;
@@ -228,13 +227,8 @@ async fn queue(stack: &Stack, name: &str) -> Result<(u32, u32)> {
     let url = stack.servers.rabbitmq.url();
     let connection = Connection::connect(&url, ConnectionProperties::default()).await?;
     let channel = connection.create_channel().await?;
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
-    let queue = channel.queue_declare(name.into(), passive, FieldTable::default());
-    let queue = queue.await?;
-    Ok((queue.message_count(), queue.consumer_count()))
+    let counts = counts(&channel, name).await?;
+    Ok((counts.messages, counts.consumers))
 }
 
 /// Each shard's events have come unchanged and in its order, and nothing else has.

@@ -6,8 +6,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use discord_sim::{Fault, Scope};
 use dispatch_proto::rabbit::{DEAD_QUEUE, SEND_QUEUE, shard_queue};
-use lapin::options::QueueDeclareOptions;
-use lapin::types::FieldTable;
+use dispatch_service::topology::counts;
 use serde_json::{Value, json};
 use testbed::stack::{STOP_LIMIT, Stack};
 use testbed::wait;
@@ -177,17 +176,10 @@ async fn in_hand(stack: &Stack, bot: &Bot) -> Result<()> {
 
 /// Commands that no consumer has, in the queues on their way.
 async fn waiting(stack: &Stack, bot: &Bot) -> Result<usize> {
-    let passive = QueueDeclareOptions {
-        passive: true,
-        ..QueueDeclareOptions::default()
-    };
     let mut waiting = 0;
     let queues = (0..stack.shards).map(shard_queue);
     for name in queues.chain([SEND_QUEUE.to_owned()]) {
-        let declared =
-            bot.channel()
-                .queue_declare(name.as_str().into(), passive, FieldTable::default());
-        waiting += declared.await?.message_count() as usize;
+        waiting += counts(bot.channel(), &name).await?.messages as usize;
     }
     Ok(waiting)
 }
