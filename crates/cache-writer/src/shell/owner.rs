@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use dispatch_proto::notice::{Gap, GapReason};
-use dispatch_service::{amqp::acknowledge_up_to, backoff::Backoff};
+use dispatch_service::backoff::Backoff;
 use lapin::{Channel, message::Delivery};
 use tokio_util::sync::CancellationToken;
 
@@ -59,8 +59,8 @@ impl PartitionOwner {
         }
     }
 
-    /// Works deliveries off and acknowledges them. `false` if the process was asked to end while Redis was away: they are to come
-    /// again.
+    /// Works deliveries off; they are acknowledged with what `publisher` publishes next. `false` if the process was asked to end while
+    /// Redis was away: they are to come again.
     pub(super) async fn process(
         &mut self,
         deliveries: &[Delivery],
@@ -71,17 +71,23 @@ impl PartitionOwner {
         let events = contents.events;
         self.protocol
             .delivered(contents.frames, contents.unreadable);
-        let mut batch = Batch::default();
+        let (mut batch, mut acknowledged) = (Batch::default(), 0);
         self.backoff.reset();
         loop {
             let action = self.protocol.next_action();
             self.report_findings();
             let done = match action {
                 Action::Await => return Ok(true),
-                Action::GiveUp(reason) => return Err(reason.into()),
+                Action::GiveUp(reason) => {
+                    // What is done stays done.
+                    publisher.acknowledgements.send()?;
+                    return Err(reason.into());
+                }
                 Action::Acknowledge(count) => {
                     let last = &deliveries[count - 1];
-                    acknowledge_up_to(&self.channel, last.delivery_tag)?;
+                    let more = count - std::mem::replace(&mut acknowledged, count);
+                    let acknowledgements = &mut publisher.acknowledgements;
+                    acknowledgements.add(last.delivery_tag, more)?;
                     continue;
                 }
                 Action::Publish(publications) => {

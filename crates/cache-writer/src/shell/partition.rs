@@ -143,13 +143,18 @@ impl Partition {
                 () = self.stop.cancelled() => break,
                 () = self.assignments.leaving(self.number) => break,
                 deliveries = next_deliveries(consumer) => deliveries?,
+                () = events.acknowledgements.overdue() => {
+                    events.acknowledgements.send()?;
+                    continue;
+                }
             };
             self.assignments.set(self.number, Assignment::Active);
             if !owner.process(&deliveries, &mut events).await? {
                 // Redis was away to the end: what its journal holds may not be published yet, so it stays.
-                return Ok(());
+                return Ok(events.acknowledgements.send()?);
             }
         }
+        events.acknowledgements.send()?;
         owner.retire().await;
         Ok(())
     }

@@ -33,7 +33,7 @@ use crate::{
     metrics::{self, EventCounters},
 };
 
-use super::shared::Shared;
+use super::{acknowledgements::Acknowledgements, shared::Shared};
 
 /// How often a dead letter is tried before it is dropped.
 const DEAD_LETTER_TRIES: u32 = 3;
@@ -41,6 +41,8 @@ const DEAD_LETTER_TRIES: u32 = 3;
 /// Publishes a partition's events.
 pub(super) struct EventPublisher {
     publisher: Publisher,
+    /// Those of the deliveries whose events are published, on the same channel.
+    pub(super) acknowledgements: Acknowledgements,
     namespace: Namespace,
     /// Name of the exchange of enriched events.
     exchange: String,
@@ -82,6 +84,7 @@ impl EventPublisher {
         let config = &shared.config;
         Self {
             largest: shared.largest.clone(),
+            acknowledgements: Acknowledgements::new(publisher.channel().clone()),
             publisher,
             namespace: config.namespace.clone(),
             exchange: config.namespace.name(EVENTS_EXCHANGE).into_owned(),
@@ -92,7 +95,7 @@ impl EventPublisher {
         }
     }
 
-    /// Publishes events in order and returns when the broker has confirmed them all.
+    /// Publishes events in order and returns when the broker has confirmed them all. Acknowledgements that are due go with them.
     pub(super) async fn publish(&mut self, events: &[Outgoing<'_>]) -> Result<(), PublishError> {
         if events.is_empty() {
             return Ok(());
@@ -273,11 +276,12 @@ impl EventPublisher {
 
     /// Sends messages in order until each is confirmed. A consumer's limit with `reject-publish` holds the partition up rather than
     /// losing events.
-    async fn send(&self, messages: &[Message]) -> Result<(), PublishError> {
+    async fn send(&mut self, messages: &[Message]) -> Result<(), PublishError> {
         let mut backoff = Backoff::default();
         let mut sending = Sending::new(messages.len());
         while !sending.next().is_empty() {
-            let confirms = self.publisher.send_all(&messages[sending.next()]).await?;
+            let (messages, due) = (&messages[sending.next()], self.acknowledgements.take());
+            let confirms = self.publisher.send_all(messages, due).await?;
             let taken = Publisher::all_confirmed(confirms).await?;
             sending.answered(&taken);
             let refused = taken.iter().filter(|taken| !**taken).count();

@@ -147,12 +147,15 @@ impl Publisher {
     /// the other would cost a switch to the connection's thread and a write for each; so the last is awaited first, and alone has a
     /// waker: the others are done by then.
     ///
+    /// With them goes the acknowledgement of a delivery on the same channel, as of [`acknowledge_up_to`].
+    ///
     /// # Errors
     ///
     /// If the connection fails.
     pub async fn send_all(
         &self,
         messages: &[Message],
+        acknowledge: Option<u64>,
     ) -> Result<Vec<PublisherConfirm>, PublishError> {
         let mut sends = Vec::with_capacity(messages.len());
         for message in messages {
@@ -165,6 +168,9 @@ impl Publisher {
             )));
             let _ = send.as_mut().poll(&mut Context::from_waker(Waker::noop()));
             sends.push(send);
+        }
+        if let Some(delivery_tag) = acknowledge {
+            acknowledge_up_to(&self.channel, delivery_tag)?;
         }
         for send in sends.iter_mut().rev() {
             send.as_mut().await;
