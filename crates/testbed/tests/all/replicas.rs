@@ -1,5 +1,7 @@
 //! Several gateway-ingests that share the shards of a bot, with no setting of theirs.
 
+mod come_and_go;
+mod expired;
 mod older_data;
 mod others;
 mod ranges;
@@ -13,7 +15,7 @@ use serde_json::Value;
 use testbed::{
     binaries::Service,
     collector::{
-        check::Tolerated,
+        check::{Expected, Report, Tolerated},
         losses::{Loss, Losses},
     },
     faults::commands::{self, Commands},
