@@ -140,6 +140,21 @@ async fn manifests_are_valid_and_agree_with_the_services() {
                 container["ports"][0]["name"]
             );
         }
+        let policy = &named(objects, "NetworkPolicy", service)["spec"];
+        assert_eq!(
+            policy["ingress"][0]["ports"][0]["port"], container["ports"][0]["name"],
+            "{service}"
+        );
+        let egress = policy["egress"].as_array().unwrap().iter();
+        let ports: BTreeSet<_> = egress
+            .flat_map(|rule| rule["ports"].as_array().unwrap())
+            .filter_map(|port| port["port"].as_u64())
+            .collect();
+        let expected: &[u64] = match service {
+            "command-router" => &[53, 5671, 5672, 6379, 6380],
+            _ => &[53, 443, 5671, 5672, 6379, 6380],
+        };
+        assert!(ports.iter().eq(expected), "{service}: {ports:?}");
         // Longer than the drain of at most 10 s.
         assert!(
             pod["terminationGracePeriodSeconds"].as_u64().unwrap() > 10,
@@ -187,16 +202,49 @@ async fn manifests_are_valid_and_agree_with_the_services() {
     }
     let config = named(simulated, "ConfigMap", "dispatch-settings");
     assert_eq!(config["data"]["DISCORD_API_URL"], "http://discord-sim:7080");
+    let with = |component: &str| {
+        let mut folders = rendered.iter();
+        let found = folders.find(|(folder, _)| folder.ends_with(component));
+        found.unwrap().1
+    };
+    scraped(with("pod-monitor"));
+    let documented = fs::read_to_string(workspace().join("deploy/README.md")).unwrap();
+    let metric = "writer_queue_lag";
+    assert!(documented.contains(&format!("| `{metric}` |")));
+    let trigger = &named(with("keda"), "ScaledObject", "cache-writer")["spec"]["triggers"][0];
+    let query = trigger["metadata"]["query"].as_str().unwrap();
+    assert!(query.contains(metric), "{query}");
+    let autoscaler = named(with("hpa"), "HorizontalPodAutoscaler", "cache-writer");
+    let external = &autoscaler["spec"]["metrics"][0]["external"]["metric"];
+    assert_eq!(external["name"], metric);
     for scaled in ["keda", "hpa"] {
-        let (_, objects) = rendered
-            .iter()
-            .find(|(folder, _)| folder.ends_with(scaled))
-            .unwrap();
+        let objects = with(scaled);
         let writer = named(objects, "Deployment", "cache-writer");
         assert!(
             writer["spec"].get("replicas").is_none(),
             "{scaled}: two would set the replicas"
         );
+    }
+}
+
+/// The monitor chooses each service's pods, and asks them where they answer.
+fn scraped(objects: &[Value]) {
+    let spec = &named(objects, "PodMonitor", "dispatch")["spec"];
+    let endpoint = &spec["podMetricsEndpoints"][0];
+    assert_eq!(endpoint["path"], "/metrics");
+    let chosen = &spec["selector"]["matchExpressions"][0]["values"];
+    for service in SERVICES {
+        let template = &named(objects, "Deployment", service)["spec"]["template"];
+        let labels = &template["metadata"]["labels"];
+        let (label, value) = (
+            "app.kubernetes.io/part-of",
+            &spec["selector"]["matchLabels"]["app.kubernetes.io/part-of"],
+        );
+        assert_eq!(labels[label], *value, "{service}");
+        let name = &labels["app.kubernetes.io/name"];
+        assert!(chosen.as_array().unwrap().contains(name), "{service}");
+        let port = &template["spec"]["containers"][0]["ports"][0]["name"];
+        assert_eq!(endpoint["port"], *port, "{service}");
     }
 }
 
