@@ -26,7 +26,7 @@ const HEAD_START: Duration = Duration::from_secs(5);
 const SETTLED: Duration = Duration::from_secs(3);
 /// A shard that was given to this process to share evenly stays for so long.
 const STAYS: Duration = Duration::from_secs(30);
-/// A shard that nobody has taken for so long is taken by anybody.
+/// A shard that nobody has taken for so long, although its lock was free, is taken by anybody.
 const ORPHANED: Duration = Duration::from_secs(4);
 /// An owner whose lock was found free counts as dead for so long: its sign of life runs out by then.
 const SUSPECT: Duration = Duration::from_secs(6);
@@ -96,7 +96,7 @@ pub struct Share {
     members: BTreeSet<String>,
     joined: Duration,
     left: Option<Duration>,
-    /// Since when each shard was seen without a living owner.
+    /// Since when each shard was seen without a living owner, and its lock not held.
     free: BTreeMap<u32, Duration>,
     /// Shards that another living process has owned while this one has run.
     others: BTreeSet<u32>,
@@ -160,6 +160,8 @@ impl Share {
 
     /// The lock is held by another connection, or was not found out.
     pub fn locked(&mut self, shard: u32) {
+        // Whose part it is, is to be the first when the lock is free.
+        self.free.remove(&shard);
         match self.slots.get(&shard) {
             Some(Slot::Trying { lost: true }) => self.slots.insert(shard, Slot::Lost),
             Some(Slot::Trying { lost: false }) => self.slots.remove(&shard),

@@ -205,6 +205,10 @@ impl Replicas {
         for name in ["SHARDS_START", "SHARDS_END", "SHARDS_TOTAL"] {
             options.env.insert(name.into(), String::new());
         }
+        // So that all of these can be run by hand with quorum queues.
+        if let Ok(queues) = std::env::var("RABBIT_QUEUE_TYPE") {
+            options.env.insert("RABBIT_QUEUE_TYPE".into(), queues);
+        }
         let stack = Stack::start(servers, &options).await.unwrap();
         let mut env = options.connected_to(&stack.servers, &stack.sim);
         env.extend(options.env);

@@ -331,6 +331,26 @@ fn a_frozen_process_lets_go_when_it_wakes() {
 }
 
 #[test]
+fn what_a_frozen_process_held_is_shared_by_those_that_waited_for_it() {
+    for phase in 0..4 {
+        let mut world = World::new(64);
+        (0..3).for_each(|_| world.start(None));
+        world.run(40);
+        // They wait for the locks for longer than for the sign of life, and look at different moments.
+        (0..phase).for_each(|_| world.step());
+        let moves = world.moves.len();
+        world.change(Change::Freeze(1));
+        world.run(20);
+        let mut held: BTreeMap<&String, usize> = BTreeMap::new();
+        for holder in world.locks.values() {
+            *held.entry(holder).or_default() += 1;
+        }
+        assert_eq!(held.into_values().collect::<Vec<_>>(), [32, 32]);
+        assert_eq!(world.moves.len(), moves);
+    }
+}
+
+#[test]
 fn ranges_and_free_processes_do_not_disturb_each_other() {
     let mut world = World::new(10);
     world.start(None);

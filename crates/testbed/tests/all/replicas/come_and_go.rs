@@ -170,6 +170,8 @@ impl Replicas {
             Change::Start => self.start_one(),
             Change::Stop => {
                 if let Some(one) = one {
+                    // One that has just started does not hear it yet.
+                    self.replica(one).ready(LIMIT).await.unwrap();
                     self.replica(one).stop(STOP).await.unwrap();
                 }
             }
