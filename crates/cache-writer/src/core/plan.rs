@@ -300,7 +300,9 @@ impl Touched {
                 Target::Guilds { .. } => {
                     self.unknown_guild || !self.guilds.is_empty() || !self.channels.is_empty()
                 }
-                Target::Children { guild, .. } | Target::Threads { guild, .. } => {
+                Target::Children { guild, .. }
+                | Target::Threads { guild, .. }
+                | Target::ScheduledEvents { guild, .. } => {
                     self.unknown_guild || self.guilds.contains(guild)
                 }
                 Target::Messages { channel } => self.channels.contains(channel),

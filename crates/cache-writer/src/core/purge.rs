@@ -57,6 +57,13 @@ pub enum Target {
         /// Only the threads of these channels; none = of all.
         parents: Option<HashSet<u64>>,
     },
+    /// A guild's scheduled events that take place in a channel.
+    ScheduledEvents {
+        /// The guild.
+        guild: u64,
+        /// The channel.
+        channel: u64,
+    },
     /// Every message of a channel.
     Messages {
         /// The channel.
@@ -94,6 +101,12 @@ impl Purge {
                     family: Family::Channel,
                 }]
             }
+            Target::ScheduledEvents { guild, .. } => {
+                vec![Index::Guild {
+                    guild: *guild,
+                    family: Family::ScheduledEvent,
+                }]
+            }
             Target::Messages { channel } => vec![Index::Messages { channel: *channel }],
         }
     }
@@ -101,7 +114,10 @@ impl Purge {
     /// Whether [`Purge::takes`] needs the cached values.
     #[must_use]
     pub fn needs_values(&self) -> bool {
-        matches!(self.target, Target::Threads { .. } | Target::Guilds { .. })
+        matches!(
+            self.target,
+            Target::Threads { .. } | Target::ScheduledEvents { .. } | Target::Guilds { .. }
+        )
     }
 
     /// What [`Purge::takes`] looks at to decide on an entity.
@@ -143,6 +159,9 @@ impl Purge {
                             .is_none_or(|parents| is_child_of(&channel, parents))
                 })
             }
+            Target::ScheduledEvents { channel, .. } => value
+                .and_then(Object::parse)
+                .is_some_and(|event| event.id("channel_id") == Ok(*channel)),
         }
     }
 

@@ -1,12 +1,12 @@
 //! What each event does, by subject. A rule sees the payload only, never what is cached.
 //!
 //! Merging is field by field at the top level: a field that is absent keeps its value, null
-//! overwrites; nested objects are replaced whole. Exceptions: a whole message replaces; the partial
-//! `user` of a presence is merged; `guild_id`, which Discord leaves out of the objects inside other
+//! overwrites; nested objects are replaced whole. Exceptions: a whole message or role replaces; the
+//! partial `user` of a presence is merged; `guild_id`, which Discord leaves out of the objects inside other
 //! payloads, is added there; and nothing is merged between a hidden and a visible channel.
 //!
-//! What Discord means by absence is not kept: an archived thread and an offline presence leave the
-//! cache.
+//! What Discord means by absence is not kept: an archived thread, an offline presence and a voice
+//! state without a channel leave the cache.
 
 mod channels;
 mod children;
@@ -134,6 +134,7 @@ impl<'a> Listed<'a> {
         let absent = match family {
             Family::Presence => is_offline(&object),
             Family::Channel => threads::is_archived(&object),
+            Family::Voice => object.raw("channel_id") == Some("null"),
             _ => false,
         };
         let value = (!absent).then(|| object.with_guild(guild));

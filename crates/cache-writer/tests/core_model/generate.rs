@@ -84,6 +84,12 @@ pub(crate) fn dispatches(seeds: &[u64], spoil: bool) -> Vec<Dispatch> {
         if spoil && dice.one_in(6) {
             spoil_field(&mut d, &mut dice);
         }
+        let repeated = if spoil && dice.one_in(8) {
+            d.keys().nth(dice.below(d.len().max(1))).cloned()
+        } else {
+            Some("x".to_owned()).filter(|x| d.contains_key(x) && dice.one_in(8))
+        };
+        let data = repeating(&Value::Object(d).to_string(), repeated.as_deref());
         let shard = dice.below(SHARDS as usize);
         if name == "READY" {
             sessions[shard] += 1;
@@ -97,10 +103,18 @@ pub(crate) fn dispatches(seeds: &[u64], spoil: bool) -> Vec<Dispatch> {
             total: if dice.one_in(8) { OTHER_TOTAL } else { SHARDS },
             received_us: dice.below(50) as u64,
             name: name.to_owned(),
-            data: Value::Object(d).to_string(),
+            data,
         });
     }
     dispatches
+}
+
+/// The text of an object with one of its fields once more at its end, as null: the last one counts.
+fn repeating(object: &str, name: Option<&str>) -> String {
+    match (object.strip_suffix('}'), name) {
+        (Some(open), Some(name)) => format!("{open},{}:null}}", json!(name)),
+        _ => object.to_owned(),
+    }
 }
 
 /// Deletions of everything that can be deleted.
@@ -168,14 +182,14 @@ fn payload(name: &str, dice: &mut Dice) -> Map<String, Value> {
                 "icon": null,
                 "channels": dice.some(|dice| channel(guild, dice)),
                 "threads": dice.some(|dice| channel(guild, dice)),
-                "roles": dice.some(|dice| plain(guild, dice)),
+                "roles": dice.some(|dice| role(guild, dice)),
                 "emojis": dice.some(|dice| plain(guild, dice)),
                 "stickers": dice.some(|dice| plain(guild, dice)),
                 "members": dice.some(member),
                 "presences": dice.some(presence),
                 "voice_states": dice.some(|dice| voice(guild, dice)),
                 "stage_instances": dice.some(|dice| plain(guild, dice)),
-                "guild_scheduled_events": dice.some(|dice| plain(guild, dice)),
+                "guild_scheduled_events": dice.some(|dice| scheduled(guild, dice)),
                 "soundboard_sounds": dice.some(|dice| sound(guild, dice)),
             });
             if dice.one_in(3) {
@@ -271,7 +285,7 @@ fn payload(name: &str, dice: &mut Dice) -> Map<String, Value> {
         name if name.starts_with("MESSAGE_") => message(guild, dice),
         "GUILD_ROLE_DELETE" => json!({ "guild_id": g, "role_id": plain_id(guild, dice) }),
         "GUILD_ROLE_CREATE" | "GUILD_ROLE_UPDATE" => {
-            json!({ "guild_id": g, "role": plain(guild, dice) })
+            json!({ "guild_id": g, "role": role(guild, dice) })
         }
         "GUILD_EMOJIS_UPDATE" => {
             json!({ "guild_id": g, "emojis": dice.some(|dice| plain(guild, dice)) })
@@ -281,6 +295,9 @@ fn payload(name: &str, dice: &mut Dice) -> Map<String, Value> {
         }
         "SOUNDBOARD_SOUNDS" | "GUILD_SOUNDBOARD_SOUNDS_UPDATE" => {
             json!({ "guild_id": g, "soundboard_sounds": dice.some(|dice| sound(guild, dice)) })
+        }
+        "GUILD_SCHEDULED_EVENT_CREATE" | "GUILD_SCHEDULED_EVENT_UPDATE" => {
+            with_guild(scheduled(guild, dice), &g)
         }
         name if name.starts_with("GUILD_SOUNDBOARD_SOUND_") => with_guild(sound(guild, dice), &g),
         "GUILD_SCHEDULED_EVENT_USER_ADD" | "GUILD_SCHEDULED_EVENT_USER_REMOVE" => {
@@ -365,6 +382,28 @@ fn plain(guild: u64, dice: &mut Dice) -> Value {
         value["y"] = json!({ "z": [null, { "u": null, "v": 1 }] });
     }
     value
+}
+
+fn role(guild: u64, dice: &mut Dice) -> Value {
+    let mut role = plain(guild, dice);
+    if dice.one_in(2) {
+        role["name"] = json!("r");
+        role["position"] = json!(dice.below(3));
+        role["permissions"] = json!("0");
+    }
+    if dice.one_in(2) {
+        role["tags"] = json!({ "premium_subscriber": null });
+    }
+    role
+}
+
+fn scheduled(guild: u64, dice: &mut Dice) -> Value {
+    let mut event = plain(guild, dice);
+    event["channel_id"] = match dice.below(3) {
+        0 => json!(null),
+        _ => json!(channel_id(guild, dice)),
+    };
+    event
 }
 
 fn sound(guild: u64, dice: &mut Dice) -> Value {

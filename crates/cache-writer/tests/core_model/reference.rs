@@ -199,6 +199,10 @@ impl Reference {
                 self.remove_messages(channel);
                 if let Some(guild) = id(d, "guild_id") {
                     self.remove_threads(guild, |parent| parent == Some(channel), &[]);
+                    let events = format!("scheduled_event:{guild}:");
+                    self.state.retain(|key, event| {
+                        !key.starts_with(&events) || number(&event["channel_id"]) != Some(channel)
+                    });
                 }
                 Some(self.state.remove(&key))
             }
@@ -431,8 +435,12 @@ impl Reference {
                 Some(None)
             }
             "GUILD_ROLE_UPDATE" => {
-                let (key, _) = child(id(d, "guild_id")?, "role", d.get("role")?)?;
-                Some(self.merge(&key, d["role"].as_object()?, true))
+                let (key, whole) = child(id(d, "guild_id")?, "role", d.get("role")?)?;
+                let role = d["role"].as_object()?;
+                if has(role, &["name", "position", "permissions"]) {
+                    return Some(self.replace(&key, whole));
+                }
+                Some(self.merge(&key, role, true))
             }
             "GUILD_ROLE_DELETE" => {
                 let key = format!("role:{}:{}", id(d, "guild_id")?, id(d, "role_id")?);
@@ -687,10 +695,11 @@ impl Reference {
     }
 }
 
-/// An archived thread or an offline presence.
+/// An archived thread, an offline presence, or a voice state of nowhere.
 fn is_absent(value: &Value) -> bool {
     value.as_object().is_some_and(is_archived)
         || value.get("user").is_some() && value["status"] == "offline"
+        || value.get("user_id").is_some() && value.get("channel_id") == Some(&Value::Null)
 }
 
 fn is_archived(thread: &Fields) -> bool {

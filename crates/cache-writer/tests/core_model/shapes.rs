@@ -6,8 +6,12 @@ use cache_writer::core::{
     unusable::Unusable,
 };
 
+use serde::de::IgnoredAny;
+use serde_json::{Value, json};
+
 use super::{
-    generate::NAMES,
+    fields::Fields,
+    generate::{NAMES, dispatches},
     writer::{Dispatch, Writer},
 };
 
@@ -120,6 +124,75 @@ fn what_stands_in_the_cache_and_is_no_object_counts_as_nothing() {
             assert_eq!(outcome.old, empty, "{name} over {cached}");
         }
     }
+}
+
+/// JSON's grammar allows what strict readers refuse, and ids that are none.
+#[test]
+fn odd_text_in_any_place_passes() {
+    let deep = format!("{}7{}", "[".repeat(10_000), "]".repeat(10_000));
+    let deeper = format!(r#"{}7{}"#, r#"{"id":"#.repeat(10_000), "}".repeat(10_000));
+    let odd = [
+        r#""\ud800""#,
+        r#""\udc00\ud800""#,
+        "1e400",
+        "-1E-400",
+        "1.0",
+        "-0",
+        "0",
+        r#""0""#,
+        r#""007""#,
+        "9223372036854775808",
+        r#""18446744073709551615""#,
+        r#""18446744073709551616""#,
+        r#""""#,
+        r#"" 7""#,
+        r#""\u0037""#,
+        r#""٣""#,
+        r#""a\u0000b""#,
+        r#"[null,null,7,7,"7","7",{},[]]"#,
+        r#"{"id":"7","id":null,"\ud800":1}"#,
+        &deep,
+        &deeper,
+    ];
+    let seeds: Vec<u64> = (0..600).collect();
+    for event in dispatches(&seeds, false) {
+        let fields: Fields = serde_json::from_str(&event.data).unwrap();
+        let mut writer = Writer::default();
+        for (place, name) in fields.keys().enumerate() {
+            let data = with_text(&fields, name, odd[(place + event.data.len()) % odd.len()]);
+            let stream = [&event.data, &data, &event.data].map(|data| data.as_str());
+            let stream: Vec<_> = (3 * place as u64 + 1..)
+                .zip(stream)
+                .map(|(seq, data)| Dispatch {
+                    seq,
+                    ..Dispatch::new(&event.name, data)
+                })
+                .collect();
+            let outcomes = writer.deliver(&stream, 2);
+            assert_eq!(outcomes.len(), 3, "{} {data:.300}", event.name);
+            let mut old = outcomes
+                .iter()
+                .filter_map(|(_, outcome)| outcome.old.as_ref());
+            assert!(old.all(|old| is_json(old)), "{} {data:.300}", event.name);
+            let mut held = writer.store.strings.values();
+            assert!(held.all(|value| value.starts_with('{') && is_json(value)));
+        }
+        writer.assert_indexed();
+    }
+}
+
+/// The object as text, one of its fields with another one's text.
+fn with_text(fields: &Fields, odd_one: &str, odd: &str) -> String {
+    let field = |(name, value): (&String, &Value)| match value {
+        _ if name == odd_one => format!("{}:{odd}", json!(name)),
+        value => format!("{}:{value}", json!(name)),
+    };
+    let fields: Vec<String> = fields.iter().map(field).collect();
+    format!("{{{}}}", fields.join(","))
+}
+
+fn is_json(text: &str) -> bool {
+    serde_json::from_str::<IgnoredAny>(text).is_ok()
 }
 
 #[test]

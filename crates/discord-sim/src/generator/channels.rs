@@ -88,6 +88,9 @@ impl World {
         let gone = guild.channels.remove(channel)?;
         guild.messages.retain(|message| message.channel != channel);
         guild.invites.retain(|(of, _)| *of != channel);
+        guild
+            .events
+            .retain(|_, event| event.channel.is_none_or(|(place, _)| place != channel));
         let d = with_guild(gone.json(at), at);
         Some(self.tell(Some(at), "CHANNEL_DELETE", intents::GUILDS, d))
     }

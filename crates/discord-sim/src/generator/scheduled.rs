@@ -3,19 +3,25 @@
 use serde_json::{Value, json};
 
 use super::take_any;
-use crate::world::{Dispatch, Scheduled, World, id, intents};
+use crate::world::{Dispatch, STAGE, Scheduled, World, id, intents};
 
 const INTENT: u64 = intents::GUILD_SCHEDULED_EVENTS;
 
 impl World {
     pub(super) fn guild_scheduled_event_create(&mut self) -> Option<Dispatch> {
         let (at, event_id) = (self.pick_guild()?, self.next_id());
+        let outside = self.once_in(2);
         let guild = self.guilds.get_mut(at)?;
         let creator = guild.members.pick(&mut self.rng)?;
+        let channel = guild
+            .channels
+            .pick_where(&mut self.rng, |channel| !outside && channel.takes_voice());
+        let channel = channel.and_then(|channel| guild.channels.get(channel));
         let event = Scheduled {
             id: event_id,
             creator: guild.members.get(creator)?.user,
             starts_ms: self.clock_ms + 3_600_000,
+            channel: channel.map(|channel| (channel.id, channel.kind == STAGE)),
             status: 1,
             ..Scheduled::default()
         };

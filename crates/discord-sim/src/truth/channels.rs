@@ -80,6 +80,7 @@ impl Truth {
         if let Some(guild) = id_of(d, "guild_id") {
             let below = BTreeSet::from([channel]);
             self.remove_threads(guild, Some(&below), &BTreeSet::new());
+            self.remove_scheduled_in(guild, channel);
         }
         self.remove_messages(channel);
         self.entries.remove(&key)
@@ -195,6 +196,16 @@ impl Truth {
             self.keep(key, thread);
         }
         None
+    }
+
+    /// Of the scheduled events in a channel that is deleted Discord tells nothing more.
+    fn remove_scheduled_in(&mut self, guild: u64, channel: u64) {
+        for key in self.keys_with(&format!("scheduled_event:{guild}:")) {
+            let event = self.entries.get(&key).and_then(Value::as_object);
+            if event.is_some_and(|event| id_of(event, "channel_id") == Some(channel)) {
+                self.entries.remove(&key);
+            }
+        }
     }
 
     /// Removes the guild's threads below these parents (`None`: below any) but the ones to keep, with

@@ -63,14 +63,16 @@ impl Truth {
         self.entries.insert(key, value);
     }
 
-    /// Stores a channel or a presence; an archived thread and an offline presence are no entries.
+    /// Stores a child of a guild; an archived thread, an offline presence and a voice state of nowhere
+    /// are no entries.
     pub(super) fn keep(&mut self, key: String, value: Value) {
-        let is_thread = key.starts_with("channel:");
-        let absent = match value.as_object() {
-            Some(object) if is_thread => is_archived(object),
-            Some(object) => is_offline(object),
-            None => false,
-        };
+        let family = key.split(':').next().unwrap_or_default();
+        let absent = value.as_object().is_some_and(|object| match family {
+            "channel" => is_archived(object),
+            "presence" => is_offline(object),
+            "voice" => object.get("channel_id") == Some(&Value::Null),
+            _ => false,
+        });
         if absent {
             self.entries.remove(&key);
         } else {

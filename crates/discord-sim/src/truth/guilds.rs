@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{
     Fields, Truth,
-    entries::{id, id_of, in_guild, is_archived, last_id, may_be_list},
+    entries::{has, id, id_of, in_guild, is_archived, last_id, may_be_list},
 };
 
 /// What GUILD_CREATE lists: the field, the family of keys, and where an element's id is.
@@ -66,10 +66,7 @@ impl Truth {
             for element in elements(d, list) {
                 if let Some(child) = id_at(element, path) {
                     let key = format!("{family}:{guild}:{child}");
-                    match family {
-                        "channel" | "presence" => self.keep(key, in_guild(element, guild)),
-                        _ => self.put(key, in_guild(element, guild)),
-                    }
+                    self.keep(key, in_guild(element, guild));
                 }
             }
         }
@@ -146,11 +143,24 @@ impl Truth {
 
     pub(super) fn role_update(&mut self, d: &Fields) -> Option<Value> {
         let (guild, role) = (id_of(d, "guild_id")?, d.get("role")?.as_object()?);
-        let whole = in_guild(role, guild);
-        self.change(
+        let (key, whole) = (
             format!("role:{guild}:{}", id_of(role, "id")?),
-            whole.as_object()?,
-        )
+            in_guild(role, guild),
+        );
+        if ["name", "position", "permissions"]
+            .iter()
+            .all(|name| has(role, name))
+        {
+            // A tag that is gone is just not there.
+            return self.entries.insert(key, whole);
+        }
+        match self.amend(&key, role) {
+            None => {
+                self.put(key, whole);
+                None
+            }
+            old => old,
+        }
     }
 
     /// A child that is told whole and by itself.

@@ -49,10 +49,7 @@ impl Truth {
             for element in elements.filter_map(Value::as_object) {
                 if let Some(user) = user_of(element) {
                     let key = format!("{family}:{guild}:{user}");
-                    match family {
-                        "presence" => self.keep(key, in_guild(element, guild)),
-                        _ => self.put(key, in_guild(element, guild)),
-                    }
+                    self.keep(key, in_guild(element, guild));
                 }
             }
         }

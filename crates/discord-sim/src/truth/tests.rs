@@ -373,13 +373,43 @@ fn threads_and_messages_go_with_their_channel() {
         ("MESSAGE_CREATE", json!({"id": "7", "channel_id": "3"})),
         ("MESSAGE_CREATE", json!({"id": "8", "channel_id": "4"})),
         (
+            "GUILD_SCHEDULED_EVENT_CREATE",
+            json!({"id": "9", "guild_id": "1", "channel_id": "2"}),
+        ),
+        (
+            "GUILD_SCHEDULED_EVENT_CREATE",
+            json!({"id": "10", "guild_id": "1", "channel_id": null}),
+        ),
+        (
             "CHANNEL_DELETE",
             json!({"id": "2", "guild_id": "1", "type": 0}),
         ),
     ]);
     assert_eq!(old.unwrap()["id"], "2");
     let keys: Vec<&str> = truth.entries().map(|(key, _)| key).collect();
-    assert_eq!(keys, ["channel:1:4", "message:4:8"]);
+    assert_eq!(keys, ["channel:1:4", "message:4:8", "scheduled_event:1:10"]);
+}
+
+#[test]
+fn a_whole_role_loses_its_tags_by_their_absence() {
+    let role = |tags| {
+        let mut role = json!({"id": "2", "name": "a", "position": 1, "permissions": "0"});
+        if tags {
+            role["tags"] = json!({"guild_connections": null});
+        }
+        json!({"guild_id": "1", "role": role})
+    };
+    let (truth, old) = after(&[
+        ("GUILD_ROLE_CREATE", role(true)),
+        ("GUILD_ROLE_UPDATE", role(false)),
+        (
+            "GUILD_ROLE_UPDATE",
+            json!({"guild_id": "1", "role": {"id": "2", "name": "b"}}),
+        ),
+    ]);
+    assert_eq!(old.unwrap().get("tags"), None);
+    let role = truth.get("role:1:2").unwrap();
+    assert_eq!((&role["name"], &role["position"]), (&json!("b"), &json!(1)));
 }
 
 #[test]

@@ -49,6 +49,9 @@ impl Role {
         });
         if let Some(bot) = self.bot {
             role["tags"] = json!({"bot_id": id(bot)});
+        } else if !self.everyone && look.is_multiple_of(4) {
+            // A change may take the tags away: then they are not there.
+            role["tags"] = json!({"subscription_listing_id": id(self.id + 1)});
         }
         self.set.apply(&mut role);
         role
@@ -164,6 +167,8 @@ pub(crate) struct Scheduled {
     /// Place in the world's list of users.
     pub(crate) creator: u32,
     pub(crate) starts_ms: u64,
+    /// Where it takes place, and whether that is a stage; none = outside of Discord.
+    pub(crate) channel: Option<(u64, bool)>,
     /// Discord's event status: 1 scheduled, 2 active, 3 completed.
     pub(crate) status: u8,
     /// Ids of the users who want to come.
@@ -175,6 +180,10 @@ impl Scheduled {
     /// The scheduled event object; Discord puts the guild into it everywhere.
     pub(crate) fn json(&self, guild: u64, creator: &User) -> Value {
         let look = self.id ^ u64::from(self.revision);
+        let (entity_type, location) = match self.channel {
+            Some((_, is_stage)) => (if is_stage { 1 } else { 2 }, Value::Null),
+            None => (3, json!({"location": words::name(look ^ 1, " ")})),
+        };
         let mut event = json!({
             "user_count": self.users.len(),
             "status": self.status,
@@ -188,13 +197,13 @@ impl Scheduled {
             "id": id(self.id),
             "guild_scheduled_event_exceptions": [],
             "guild_id": id(guild),
-            "entity_type": 3,
-            "entity_metadata": {"location": words::name(look ^ 1, " ")},
+            "entity_type": entity_type,
+            "entity_metadata": location,
             "entity_id": null,
             "description": words::sentence(look),
             "creator_id": id(creator.id),
             "creator": creator.json(),
-            "channel_id": null,
+            "channel_id": self.channel.map(|(channel, _)| id(channel)),
         });
         self.set.apply(&mut event);
         event

@@ -7,8 +7,12 @@ use crate::core::object::{Object, ObjectWriter, elements};
 /// How deep nulls are looked for; deeper values stay as they are.
 const DEPTH: usize = 32;
 
-/// Takes fields that are null out of an object and of the objects inside it. Elements of arrays
-/// stay: leaving one out would move the others.
+/// A field of roles in which null means true, and absence false (Discord, permissions page, "Role Tags
+/// Structure").
+const MEANT: &str = "tags";
+
+/// Takes fields that are null out of an object and of the objects inside it, but for a role's tags. Elements
+/// of arrays stay: leaving one out would move the others.
 pub(super) fn without_nulls(text: &str) -> Cow<'_, str> {
     strip(text, DEPTH)
 }
@@ -19,8 +23,16 @@ fn strip(text: &str, depth: usize) -> Cow<'_, str> {
     }
     if let Some(object) = text.starts_with('{').then(|| Object::parse(text)).flatten() {
         let mut writer = ObjectWriter::with_capacity(text.len());
-        for (name, value) in object.fields().filter(|(_, value)| *value != "null") {
-            writer.field(name, &strip(value, depth - 1));
+        // Where a name repeats, the last one counts.
+        for (name, value) in object
+            .fields()
+            .filter(|(name, _)| object.value(name).is_some())
+        {
+            if depth == DEPTH && name == MEANT {
+                writer.field(name, value);
+            } else {
+                writer.field(name, &strip(value, depth - 1));
+            }
         }
         return Cow::Owned(writer.finish());
     }
@@ -50,6 +62,20 @@ mod tests {
                 r#"{"a":{},"c":[null,{}]}"#,
             ),
             (r#"{"a":"null"}"#, r#"{"a":"null"}"#),
+            (r#"{"a":1,"b":2,"a":null}"#, r#"{"b":2}"#),
+        ] {
+            assert_eq!(without_nulls(text), expected);
+        }
+    }
+
+    #[test]
+    fn nulls_that_mean_something_stay() {
+        for (text, expected) in [
+            (
+                r#"{"icon":null,"tags":{"premium_subscriber":null},"x":{"tags":{"y":null}}}"#,
+                r#"{"tags":{"premium_subscriber":null},"x":{"tags":{}}}"#,
+            ),
+            (r#"{"tags":null}"#, "{}"),
         ] {
             assert_eq!(without_nulls(text), expected);
         }

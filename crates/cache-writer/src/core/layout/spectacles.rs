@@ -11,8 +11,8 @@
 //! | `MESSAGES:<channel>:<message>` | string in a database of its own, expires | |
 //! | `STICKERS`, `STAGE_INSTANCES`, `SCHEDULED_EVENTS`, `SOUNDBOARD_SOUNDS` | hash | the object's id; not in the spec, in its manner |
 //!
-//! Fields that are null are left out, at every level. Fields of a hash can't expire before Redis
-//! 7.4, so `STATE_MEMBER_TTL` has no effect here. The bot's user is in the key `bot_user` too,
+//! Fields that are null are left out, at every level, but in a role's `tags`, where null means true.
+//! Fields of a hash can't expire before Redis 7.4, so `STATE_MEMBER_TTL` has no effect here. The bot's user is in the key `bot_user` too,
 //! since `USERS` does not tell which one it is.
 
 use std::{borrow::Cow, collections::BTreeMap};

@@ -32,7 +32,8 @@ pub(super) fn update(d: Object<'_>) -> Outcome<'_> {
     Ok(Steps::new(scope, steps))
 }
 
-/// The channel, its messages, its threads and theirs.
+/// The channel, its messages, its threads and theirs, and the scheduled events in it: Discord tells of
+/// none of these by itself.
 pub(super) fn delete(d: Object<'_>) -> Outcome<'_> {
     let (entity, scope) = channel(&d, "id")?;
     let id = entity.id();
@@ -45,7 +46,8 @@ pub(super) fn delete(d: Object<'_>) -> Outcome<'_> {
             guild,
             parents: Some([id].into()),
         };
-        steps.push(Step::Purge(Purge::all(target)));
+        let events = Target::ScheduledEvents { guild, channel: id };
+        steps.extend([target, events].map(|target| Step::Purge(Purge::all(target))));
     }
     Ok(Steps::new(scope, steps))
 }

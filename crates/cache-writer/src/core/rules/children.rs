@@ -1,6 +1,7 @@
 //! Single objects of a guild that come, change and go by events of their own: roles, stage
 //! instances, scheduled events, soundboard sounds. Their updates carry the whole object, so one
-//! that is not cached is stored.
+//! that is not cached is stored. They are merged all the same, as `user_count` and `user` are not
+//! always told; but a whole role replaces, since only absence says that it has no `tags` any more.
 
 use std::borrow::Cow;
 
@@ -51,7 +52,15 @@ pub(super) fn role_create(d: Object<'_>) -> Outcome<'_> {
 }
 
 pub(super) fn role_update(d: Object<'_>) -> Outcome<'_> {
-    merge(d.id("guild_id")?, Family::Role, d.nested("role")?)
+    let (guild, role) = (d.id("guild_id")?, d.nested("role")?);
+    if !role.has(&["name", "position", "permissions"]) {
+        return merge(guild, Family::Role, role);
+    }
+    let step = Step::Replace {
+        entity: child(guild, Family::Role, role.id("id")?)?,
+        value: role.with_guild(guild),
+    };
+    Ok(in_guild(guild, vec![step]))
 }
 
 pub(super) fn role_delete(d: Object<'_>) -> Outcome<'_> {

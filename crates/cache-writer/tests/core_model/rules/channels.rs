@@ -113,6 +113,27 @@ fn delete_takes_messages_and_threads_along() {
     );
 }
 
+/// Discord sends no GUILD_SCHEDULED_EVENT_DELETE for them.
+#[test]
+fn a_channel_takes_its_scheduled_events_along() {
+    let event = |id: u8, channel: &str| format!(r#"{{"id":"{id}","channel_id":{channel}}}"#);
+    let (here, there, outside) = (event(7, r#""3""#), event(8, r#""4""#), event(9, "null"));
+    for (data, stays) in [
+        (r#"{"id":"3","guild_id":"1"}"#, false),
+        (r#"{"id":"3","guild_id":"2"}"#, true),
+        (r#"{"id":"3"}"#, true),
+    ] {
+        let before = [
+            ("scheduled_event:1:7", here.as_str()),
+            ("scheduled_event:1:8", &there),
+            ("scheduled_event:1:9", &outside),
+            ("scheduled_event:1:10", r#"{"id":"10"}"#),
+        ];
+        let after = before[usize::from(!stays)..].to_vec();
+        check(&before, "CHANNEL_DELETE", data, None, &after);
+    }
+}
+
 #[test]
 fn single_fields_are_set_on_cached_channels_only() {
     let old = r#"{"id":"3","status":"a"}"#;

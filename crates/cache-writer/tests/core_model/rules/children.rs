@@ -26,6 +26,37 @@ fn roles() {
     );
 }
 
+/// Discord, permissions page, "Example Role", with tags and without: that a role has none any more, only their
+/// absence says.
+#[test]
+fn a_whole_role_replaces() {
+    let role = |tags: &str| {
+        format!(
+            r#"{{"id":"41771983423143936","name":"WE DEM BOYZZ!!!!!!","color":3447003,"colors":{{"primary_color":3447003,"secondary_color":null,"tertiary_color":null}},"hoist":true,"icon":"cf3ced8600b777c9486c6d8d84fb4327","unicode_emoji":null,"position":1,"permissions":"66321471","managed":false,"mentionable":false,"flags":0{tags}"#
+        )
+    };
+    let key = "role:1:41771983423143936";
+    for (before, after) in [
+        (r#","tags":{"guild_connections":null}"#, ""),
+        ("", r#","tags":{"available_for_purchase":null}"#),
+        (
+            r#","tags":{"bot_id":"5","premium_subscriber":null}"#,
+            r#","tags":{"bot_id":"5"}"#,
+        ),
+    ] {
+        let old = format!(r#"{},"guild_id":"1"}}"#, role(before));
+        let update = format!(r#"{{"guild_id":"1","role":{}}}}}"#, role(after));
+        let new = format!(r#"{},"guild_id":"1"}}"#, role(after));
+        check(
+            &[(key, &old)],
+            "GUILD_ROLE_UPDATE",
+            &update,
+            Some(&old),
+            &[(key, &new)],
+        );
+    }
+}
+
 #[test]
 fn sets_are_replaced_as_a_whole() {
     for (event, list, kind, id, old) in [

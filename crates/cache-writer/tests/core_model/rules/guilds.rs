@@ -190,10 +190,15 @@ fn what_a_guild_does_not_list_in_full_stays() {
 }
 
 #[test]
-fn offline_presences_and_archived_threads_are_not_stored() {
-    let create = r#"{"id":"1","threads":[{"id":"4","thread_metadata":{"archived":true}}],"presences":[{"user":{"id":"5"},"status":"offline"}]}"#;
+fn what_says_no_more_than_its_absence_is_not_stored() {
+    let create = r#"{"id":"1","threads":[{"id":"4","thread_metadata":{"archived":true}}],"presences":[{"user":{"id":"5"},"status":"offline"}],"voice_states":[{"user_id":"5","channel_id":null}]}"#;
     let guild = ("guild:1", r#"{"id":"1"}"#);
-    let before = [guild, ("presence:1:5", "{}"), ("presence:1:6", "{}")];
+    let before = [
+        guild,
+        ("presence:1:5", "{}"),
+        ("presence:1:6", "{}"),
+        ("voice:1:5", "{}"),
+    ];
     check(&before, "GUILD_CREATE", create, Some(guild.1), &[guild]);
 }
 
