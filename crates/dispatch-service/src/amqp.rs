@@ -260,6 +260,13 @@ mod tests {
             ("RABBIT_URL", "amqp://u:hunter2/x@h/"),
             ("RABBIT_URL", "amqp://h/?heartbeat=hunter2"),
             ("RABBIT_URL", "amqp://h/#hunter2"),
+            ("RABBIT_URL", "amqp://u:hunter2#x@h/"),
+            ("RABBIT_URL", "amqp://u:hunter2?x@h/"),
+            ("RABBIT_URL", "amqp://u:hunter2@[fe80::1%25eth0]/"),
+            ("RABBIT_URL", "amqp://u:hunter2@h:0/"),
+            ("RABBIT_URL", "amqp://u:hunter2@h:70000/"),
+            ("RABBIT_URL", "u:hunter2@h:5672"),
+            ("RABBIT_HOST", "fe80::1%eth0"),
         ] {
             let mut reader = Reader::of([(name, value)]);
             assert!(AmqpLink::read(&mut reader).is_none(), "{value}");
@@ -278,6 +285,27 @@ mod tests {
     }
 
     #[test]
+    fn passwords_may_hold_what_does_not_end_the_host() {
+        for (url, password) in [
+            ("amqp://u:p@ss@b/", "p@ss"),
+            ("amqp://u:100%@b/", "100%"),
+            ("amqp://u:100%25@b/", "100%"),
+            ("amqp://u:a:b@b/", "a:b"),
+            ("amqp://u:%23%2f%3f@b/", "#/?"),
+            ("amqps://u:p@[::1]", "p"),
+            ("AMQP://u:p@B", "p"),
+        ] {
+            let uri = link(&[("RABBIT_URL", url)]);
+            assert_eq!(uri.authority.userinfo.password, password, "{url}");
+            assert!(["b", "::1"].contains(&uri.authority.host.as_str()), "{url}");
+        }
+        assert_eq!(
+            link(&[("RABBIT_URL", "amqps://[::1]")]).authority.port,
+            5671
+        );
+    }
+
+    #[test]
     fn a_vhost_may_begin_with_a_slash() {
         assert_eq!(link(&[("RABBIT_URL", "amqp://b//a")]).vhost, "/a");
     }
@@ -289,6 +317,8 @@ mod tests {
             "amqp://b:5672",
             "amqp://b:5672/",
             "amqp://b/%2f",
+            "amqp://b/%2F",
+            "amqp://b?heartbeat=5",
             "amqp://b//",
         ] {
             assert_eq!(link(&[("RABBIT_URL", url)]).vhost, "/", "{url}");

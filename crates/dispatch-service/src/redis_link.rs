@@ -81,7 +81,8 @@ impl RedisLink {
 
     fn read_url(reader: &mut Reader, setting: &Setting, limits: Limits, tls: &Tls) -> Option<Self> {
         reader.optional(setting)?;
-        reader.checked(setting, |url| Self::open(usable(url)?, limits, tls).ok())
+        let open = |url: &str| Self::open(usable(url)?, limits, tls).ok();
+        reader.checked(setting, |url| open(url).filter(|link| link.database() >= 0))
     }
 
     fn open(
@@ -165,9 +166,10 @@ impl RedisLink {
 /// The URL, if it leads where it says: to a host that can be one, or to a socket file.
 fn usable(url: &str) -> Option<&str> {
     const SERVERS: [&str; 4] = ["redis", "rediss", "valkey", "valkeys"];
-    let scheme = url.split_once("://")?.0;
+    let scheme = url.split_once("://")?.0.to_ascii_lowercase();
     let leads = |(url, _): (url::Url, String)| url.fragment().is_none();
-    let usable = !SERVERS.contains(&scheme) || address::url(url, &SERVERS).is_some_and(leads);
+    let usable =
+        !SERVERS.contains(&scheme.as_str()) || address::url(url, &SERVERS).is_some_and(leads);
     usable.then_some(url)
 }
 
@@ -228,11 +230,38 @@ mod tests {
             ("REDIS_URL", "http://h"),
             ("REDIS_URL", "redis://:1/hunter2@h/"),
             ("REDIS_URL", "h:6379"),
+            ("REDIS_URL", "REDIS://:hunter2@"),
+            ("REDIS_URL", "Redis://:hunter2@my host/"),
+            ("REDIS_URL", "redis:///0"),
+            ("REDIS_URL", "redis://:hunter2@h:0/"),
+            ("REDIS_URL", "redis://:hunter2@h:70000/"),
+            ("REDIS_URL", "redis://:hunter2@[fe80::1%25eth0]/"),
+            ("REDIS_URL", "redis://:hunter2#x@h/"),
+            ("REDIS_URL", "redis://h/-1"),
+            ("REDIS_HOST", "/run/redis.sock"),
         ] {
             let (link, problems) = read(&[(name, value)]);
             assert!(link.is_none() || name == "REDIS_PORT", "{value}");
             assert!(problems.contains(name), "{value}: {problems}");
             assert!(!problems.contains("hunter2"), "{problems}");
+        }
+    }
+
+    #[test]
+    fn sockets_and_passwords_of_all_kinds_are_taken() {
+        for (url, address, password) in [
+            ("unix:///run/redis.sock?db=2", "/run/redis.sock", None),
+            ("redis+unix:///run/redis.sock", "/run/redis.sock", None),
+            ("redis://:p@ss@h/1", "h:6379", Some("p@ss")),
+            ("redis://:100%@h", "h:6379", Some("100%")),
+            ("redis://u:%23%2f@h:1/2", "h:1", Some("#/")),
+            ("REDISS://h", "h:6379", None),
+        ] {
+            let (link, problems) = read(&[("REDIS_URL", url)]);
+            assert_eq!(problems, "", "{url}");
+            let info = link.unwrap().info;
+            assert_eq!(info.addr().to_string(), address, "{url}");
+            assert_eq!(info.redis_settings().password(), password, "{url}");
         }
     }
 

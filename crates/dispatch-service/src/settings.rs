@@ -253,13 +253,19 @@ impl Reader {
         self.parsed(&catalogue::NAMESPACE)
     }
 
-    /// A word of a fixed set, in any case.
+    /// A word of a fixed set, in any case; in double quotes too, as `docker run --env-file` leaves them and twilight-dispatch took
+    /// them.
     pub fn word<T>(
         &mut self,
         setting: &Setting,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Option<T> {
-        self.checked(setting, |text| parse(&text.to_ascii_lowercase()))
+        self.checked(setting, |text| {
+            let quoted = text
+                .strip_prefix('"')
+                .and_then(|text| text.strip_suffix('"'));
+            parse(&quoted.unwrap_or(text).trim().to_ascii_lowercase())
+        })
     }
 
     /// Reports a setting that is wrong in a way that only the caller can see. A setting is reported once.

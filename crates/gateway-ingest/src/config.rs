@@ -146,7 +146,7 @@ fn shards(reader: &mut Reader) -> ShardsConfig {
             _ => Some(reader.number(&SHARDS_TOTAL, 1..)),
         },
         identifies: Policy {
-            wait: Duration::from_secs(reader.number(&SHARDS_WAIT, 5..)),
+            wait: Duration::from_secs(reader.number(&SHARDS_WAIT, 0..)),
             concurrency: reader
                 .optional(&SHARDS_CONCURRENCY)
                 .map(|_| reader.number(&SHARDS_CONCURRENCY, 1..)),
@@ -287,7 +287,7 @@ mod tests {
             ("BOT_TOKEN", " t\n"),
             ("SHARDS_TOTAL", " AUTO "),
             ("SHARDS_WAIT", " 6 "),
-            ("STATUS", " Idle "),
+            ("STATUS", " \"Idle\" "),
             ("RESUME", " FALSE "),
             ("RABBIT_QUEUE_TYPE", "Quorum"),
             // twilight-dispatch's way to write none.
@@ -333,7 +333,7 @@ mod tests {
     fn wrong_values_are_all_reported() {
         let wrong = [
             ("SHARDS_TOTAL", "0"),
-            ("SHARDS_WAIT", "1"),
+            ("SHARDS_WAIT", "-1"),
             ("IDENTIFY_RESERVE", "101%"),
             ("STATUS", "busy"),
             ("ACTIVITY_TYPE", "9"),

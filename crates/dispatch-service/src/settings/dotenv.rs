@@ -1,7 +1,7 @@
 //! `.env` files, as Docker Compose reads them.
 //!
 //! `NAME=VALUE` lines, with `export` before the name if one likes; comments; a byte order mark; Windows' line ends. A value without
-//! quotes goes to the end of the line, spaces included, or to ` #`. In single quotes everything stands for itself; elsewhere `$NAME` and
+//! quotes goes to the end of the line, spaces included, or to ` #`. In single quotes everything but `\'` stands for itself; elsewhere `$NAME` and
 //! `${NAME:-default}` are replaced, and `$$` is a dollar sign. A quoted value may span lines.
 
 use std::{collections::HashMap, iter::Peekable, str::Chars};
@@ -89,9 +89,8 @@ fn entry(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<Entry<'_
             // The value may go on beyond this line.
             let opened = line.len() - value.len();
             let (value, rest) = quoted(&text[opened + 1..], quote)?;
-            let (tail, after) = rest.split_once('\n').unwrap_or((rest, ""));
-            let tail = tail.trim();
-            if !tail.is_empty() && !tail.starts_with('#') {
+            let (_, after) = rest.split_once('\n').unwrap_or((rest, ""));
+            if !ends(rest) {
                 return Err("something stands behind the closing quote");
             }
             let value = match quote {
@@ -139,11 +138,21 @@ fn quoted(text: &str, quote: char) -> Result<(String, &str), &'static str> {
                 Some((_, c)) => value.extend(['\\', c]),
                 None => break,
             },
+            // A backslash at the end of the value is one.
+            '\\' if text[at + 1..].starts_with(quote) && !ends(&text[at + 2..]) => {
+                value.extend(chars.next().map(|(_, c)| c));
+            }
             '$' if quote == '\'' => value.push('\u{0}'),
             c => value.push(c),
         }
     }
     Err("a quote is not closed")
+}
+
+/// Whether nothing but a comment stands in the rest of the line.
+fn ends(rest: &str) -> bool {
+    let tail = rest.split('\n').next().unwrap_or_default().trim();
+    tail.is_empty() || tail.starts_with('#')
 }
 
 /// Replaces variables.
@@ -237,6 +246,9 @@ mod tests {
             ("A=\"b\\\"c\\\\d\\ne\"", "b\"c\\d\ne"),
             ("A='b\\n$HOME'", "b\\n$HOME"),
             ("A=\"b\nc\"", "b\nc"),
+            ("A='it\\'s' # comment", "it's"),
+            ("A='c:\\'", "c:\\"),
+            ("A='c:\\d' # comment", "c:\\d"),
             ("A='b\r\nc'\r\n", "b\nc"),
             ("A=b\r\n", "b"),
             ("A=it's", "it's"),
