@@ -149,9 +149,9 @@ fn read_state(reader: &mut Reader) -> Settings {
         enabled: reader.flag(&STATE_ENABLED),
         old: reader.flag(&STATE_OLD),
         member: reader.flag(&STATE_MEMBER),
-        member_ttl_ms: reader.parsed(&STATE_MEMBER_TTL),
+        member_ttl_ms: reader.millis(&STATE_MEMBER_TTL, 0),
         message: reader.flag(&STATE_MESSAGE),
-        message_ttl_ms: reader.parsed(&STATE_MESSAGE_TTL),
+        message_ttl_ms: reader.millis(&STATE_MESSAGE_TTL, 0),
         presence: reader.flag(&STATE_PRESENCE),
         emoji: reader.flag(&STATE_EMOJI),
         voice: reader.flag(&STATE_VOICE),
@@ -176,6 +176,25 @@ fn read_guild_log(reader: &mut Reader) -> Option<GuildLogConfig> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+
+    /// Redis refuses a key that expires beyond its clock, again and again.
+    #[test]
+    fn a_time_to_live_beyond_the_clock_is_refused() {
+        for (ttl, refused) in [
+            ("0", false),
+            ("9999999999999", false),
+            ("18446744073709551615", true),
+            ("-1", true),
+        ] {
+            for name in ["STATE_MESSAGE_TTL", "STATE_MEMBER_TTL"] {
+                let mut reader = Reader::of([(name, ttl)]);
+                Config::read(&mut reader);
+                let error = reader.finish().err().map(|error| error.to_string());
+                let told = error.is_some_and(|error| error.contains(name));
+                assert_eq!(told, refused, "{name}={ttl}");
+            }
+        }
+    }
 
     #[test]
     fn messages_on_another_server_are_refused() {

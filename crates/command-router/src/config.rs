@@ -55,7 +55,7 @@ impl Config {
         let amqp = AmqpLink::read(reader);
         let redis = RedisLink::read(reader, REDIS_CONNECTIONS);
         let queue_type = QueueType::read(reader);
-        let command_ttl = Duration::from_millis(reader.number(&COMMAND_TTL, 1..));
+        let command_ttl = Duration::from_millis(reader.millis(&COMMAND_TTL, 1));
         let encoding = reader
             .word(&SPECTACLES_ENCODING, Encoding::named)
             .unwrap_or_default();

@@ -187,7 +187,7 @@ impl Limits {
         }
         Self {
             size,
-            wait: Duration::from_millis(reader.number(&REDIS_POOL_TIMEOUT, 1..)),
+            wait: Duration::from_millis(reader.millis(&REDIS_POOL_TIMEOUT, 1)),
         }
     }
 }
@@ -280,5 +280,7 @@ mod tests {
         assert!(problems.contains("REDIS_POOL_SIZE=\"19\": expected a number from 20"));
         let (_, problems) = read(&[("REDIS_POOL_SIZE", "x"), ("REDIS_POOL_TIMEOUT", "0")]);
         assert!(problems.starts_with("2 wrong setting(s)"), "{problems}");
+        let (_, problems) = read(&[("REDIS_POOL_TIMEOUT", "10000000000001")]);
+        assert!(problems.contains("REDIS_POOL_TIMEOUT"), "{problems}");
     }
 }

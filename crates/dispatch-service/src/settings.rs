@@ -97,6 +97,8 @@ impl fmt::Display for Problem {
 const SHORTEST_SECRET: usize = 6;
 /// Discord's are 59 and longer.
 const SHORTEST_TOKEN: usize = 50;
+/// 317 years: more than any wait or expiry needs.
+const MOST_MILLIS: u64 = 10_000_000_000_000;
 /// What stands in the place of a secret.
 const MASK: &str = "***";
 
@@ -216,6 +218,18 @@ impl Reader {
     {
         let parse = |text: &str| text.parse().ok().filter(|number| range.contains(number));
         self.checked(setting, parse).unwrap_or_default()
+    }
+
+    /// A number of milliseconds from `least` on; one that no clock or server can add to the time is wrong.
+    pub fn millis(&mut self, setting: &Setting, least: u64) -> u64 {
+        let millis = self.number(setting, ..);
+        if !(least..=MOST_MILLIS).contains(&millis) {
+            self.problem(
+                setting,
+                format!("{}, up to {MOST_MILLIS}", setting.expected),
+            );
+        }
+        millis
     }
 
     /// A value that may be missing: `None` if it is empty.

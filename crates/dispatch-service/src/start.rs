@@ -250,7 +250,7 @@ fn settings<C>(
         text => address::host(text)?.parse::<IpAddr>().ok(),
     });
     let port = port(&mut reader, service);
-    let refusal_wait = Duration::from_millis(reader.number(&REFUSAL_WAIT, 0..));
+    let refusal_wait = Duration::from_millis(reader.millis(&REFUSAL_WAIT, 0));
     let config = read(&mut reader);
     reader.finish()?;
     let common = filter

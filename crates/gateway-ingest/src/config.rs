@@ -36,6 +36,9 @@ use crate::core::{
 /// Bytes that a semaphore can count; far more than anybody's memory on 64 bits.
 const MOST_BUFFER_BYTES: u32 = u32::MAX;
 
+/// A day: Discord counts identifies by it.
+const LONGEST_WAIT_S: u64 = 86_400;
+
 /// Connections to Redis: one for what is stored all the time, the others for shards that start.
 const REDIS_CONNECTIONS: usize = 8;
 
@@ -97,7 +100,7 @@ impl Config {
             reader.number(&PARTITIONS, 1..=1024),
             reader.flag(&RESUME),
             reader.number(&BUFFER_BYTES, 1_048_576..=MOST_BUFFER_BYTES),
-            Duration::from_millis(reader.number(&COMMAND_TTL, 1..)),
+            Duration::from_millis(reader.millis(&COMMAND_TTL, 1)),
             reader.optional_id(&LOG_CHANNEL).map(Id::from),
         );
         let (queue_type, partitions, resume, buffer_bytes, command_ttl, log_channel) = others;
@@ -146,7 +149,7 @@ fn shards(reader: &mut Reader) -> ShardsConfig {
             _ => Some(reader.number(&SHARDS_TOTAL, 1..)),
         },
         identifies: Policy {
-            wait: Duration::from_secs(reader.number(&SHARDS_WAIT, 0..)),
+            wait: Duration::from_secs(reader.number(&SHARDS_WAIT, 0..=LONGEST_WAIT_S)),
             concurrency: reader
                 .optional(&SHARDS_CONCURRENCY)
                 .map(|_| reader.number(&SHARDS_CONCURRENCY, 1..)),
@@ -333,7 +336,8 @@ mod tests {
     fn wrong_values_are_all_reported() {
         let wrong = [
             ("SHARDS_TOTAL", "0"),
-            ("SHARDS_WAIT", "-1"),
+            ("SHARDS_WAIT", "18446744073709551615"),
+            ("COMMAND_TTL", "18446744073709551615"),
             ("IDENTIFY_RESERVE", "101%"),
             ("STATUS", "busy"),
             ("ACTIVITY_TYPE", "9"),

@@ -56,7 +56,7 @@ settings! {
         "Number of shards, or `auto` for what Discord recommends. With `auto`, the number of the last run stays while there are sessions to resume and Discord has not refused it (4010, 4011); `RESUME=false` takes Discord's.";
     SHARDS_CONCURRENCY = "", "how many shards may identify at once, a number; empty to ask Discord, whose limit is never exceeded",
         "How many shards may identify at once; empty: what Discord allows, which is never exceeded.";
-    SHARDS_WAIT = "5", "seconds between identifies of one bucket, a number",
+    SHARDS_WAIT = "5", "seconds between identifies of one bucket, a number up to 86400",
         "Seconds between identifies of one bucket; never less than 5.25 s are kept.";
     IDENTIFY_RESERVE = "10%", "identifies that are never spent, a number or a percentage of Discord's limit",
         "Identifies of Discord's daily limit that are never spent (a number or a percentage): with only them left, shards resume and begin no session.";
