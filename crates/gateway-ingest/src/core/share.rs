@@ -24,8 +24,10 @@ use quota::Group;
 const HEAD_START: Duration = Duration::from_secs(5);
 /// Nothing is given away until the same processes have lived for so long: those that start together are to be seen together.
 const SETTLED: Duration = Duration::from_secs(3);
-/// A shard that was given to this process to share evenly stays for so long.
+/// A shard that was given to this process to share evenly stays for so long while processes come and go.
 const STAYS: Duration = Duration::from_secs(30);
+/// When none has come or gone for so long, it may go on all the same: the shards are to be shared evenly 15 s after the last change.
+const CALM: Duration = Duration::from_secs(8);
 /// A shard that nobody has taken for so long, although its lock was free, is taken by anybody.
 const ORPHANED: Duration = Duration::from_secs(4);
 /// An owner whose lock was found free counts as dead for so long: its sign of life runs out by then.
@@ -298,7 +300,8 @@ impl Share {
         };
         let recently = |at: Duration| now < at + STAYS;
         let growing = self.joined > *moved && !self.left.is_some_and(recently);
-        !recently(*moved) || growing
+        let calm = now >= self.joined.max(self.left.unwrap_or_default()) + CALM;
+        !recently(*moved) || growing || (calm && now >= *moved + CALM)
     }
 
     fn may_take(&self, view: &View, shard: u32, now: Duration) -> bool {

@@ -315,6 +315,30 @@ fn a_process_that_comes_and_goes_moves_each_shard_once_in_half_a_minute() {
 }
 
 #[test]
+fn however_quickly_it_is_scaled_the_shards_are_even_soon_after() {
+    for (total, pause) in [8, 20]
+        .into_iter()
+        .flat_map(|total| (1..12).map(move |pause| (total, pause)))
+    {
+        for scales in [&[1, 3, 1, 5, 2][..], &[1, 5, 2, 4, 3, 5]] {
+            let mut world = World::new(total);
+            for processes in scales {
+                while world.processes.len() < *processes {
+                    world.change(Change::Start);
+                }
+                while world.processes.len() > *processes {
+                    let newest = world.processes.len() - 1;
+                    world.change(Change::Stop(newest));
+                }
+                world.run(pause);
+            }
+            world.run(15_u64.saturating_sub(pause));
+            world.assert_even();
+        }
+    }
+}
+
+#[test]
 fn a_frozen_process_lets_go_when_it_wakes() {
     let mut world = World::new(8);
     (0..2).for_each(|_| world.start(None));
