@@ -20,7 +20,7 @@ use crate::wait;
 
 /// Longest time for all services to be ready.
 const READY_LIMIT: Duration = Duration::from_secs(30);
-/// Longest time for a service to end at SIGTERM (design.md, section 7).
+/// Longest time for a service to end at SIGTERM.
 pub const STOP_LIMIT: Duration = Duration::from_secs(10);
 
 /// What a stack is made of.
@@ -203,7 +203,7 @@ impl Stack {
     }
 
     /// To be called when the load has ended: waits until what was sent has arrived, at most `limit`, and compares it
-    /// all with the simulator's books. What doesn't arrive is in the report, not an error.
+    /// all with the simulator's record. What doesn't arrive is in the report, not an error.
     ///
     /// # Errors
     ///

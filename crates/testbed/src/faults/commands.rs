@@ -1,4 +1,4 @@
-//! Commands under faults: published at a slow, steady pace, each with a number, and looked for in the simulator's books.
+//! Commands under faults: published at a slow, steady pace, each with a number, and looked for in the simulator's record.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -80,7 +80,7 @@ pub async fn identify_anew(url: &str, shards: u32) -> Result<()> {
     Ok(())
 }
 
-/// Numbers below `published` that no shard's books have.
+/// Numbers below `published` that no shard has received.
 #[must_use]
 pub fn lost(stack: &Stack, published: u64) -> Vec<u64> {
     let arrived: BTreeSet<u64> = (0..stack.shards)

@@ -1,4 +1,4 @@
-//! Settings of the services (design.md, section 6), as environment variables.
+//! Settings of the services, as environment variables.
 
 use std::collections::BTreeMap;
 
