@@ -17,6 +17,7 @@ mod actions;
 mod build;
 mod channel;
 mod commands;
+mod dense_map;
 mod documents;
 mod guild;
 pub mod intents;
@@ -25,7 +26,6 @@ mod message;
 mod objects;
 mod overlay;
 mod planned;
-mod roster;
 mod user;
 mod words;
 mod writing;
@@ -34,6 +34,7 @@ pub use actions::{Action, Deed, Done};
 pub(crate) use build::{BOT_ID, some_presence, some_roles};
 pub(crate) use channel::{ANNOUNCEMENT, Channel, STAGE, TEXT, Thread, VOICE, extend};
 pub(crate) use commands::{snowflake_of, with_guild};
+pub(crate) use dense_map::DenseMap;
 pub(crate) use documents::{Documents, Family};
 pub(crate) use guild::{Guild, View, status};
 pub(crate) use member::{Member, MemberObject, Presence, PresenceUser, Status, Voice};
@@ -41,7 +42,6 @@ pub(crate) use message::{EPHEMERAL, LOADING, Message, Reaction, Written, remembe
 pub(crate) use objects::{Emoji, Role, Scheduled, Sound, Stage, Sticker};
 pub(crate) use overlay::{Fields, Overlay};
 pub(crate) use planned::Planned;
-pub(crate) use roster::Roster;
 pub(crate) use user::{Id, User, id};
 pub(crate) use words::{image, name, scramble, sentence};
 pub(crate) use writing::Place;
@@ -123,7 +123,7 @@ pub struct World {
     /// All users; the first one is the bot.
     pub(crate) users: Vec<User>,
     /// The guilds that the bot is in.
-    pub(crate) guilds: Roster<Guild>,
+    pub(crate) guilds: DenseMap<Guild>,
     /// Some guilds that the bot was in: it may join them anew.
     pub(crate) left: VecDeque<Guild>,
     pub(crate) dms: Vec<Dm>,
@@ -154,7 +154,7 @@ impl World {
             issued: 0,
             founded: 0,
             users: Vec::new(),
-            guilds: Roster::default(),
+            guilds: DenseMap::default(),
             left: VecDeque::new(),
             dms: Vec::new(),
             dm_messages: VecDeque::new(),

@@ -3,7 +3,7 @@
 use rand::Rng;
 use serde_json::{Value, json};
 
-use crate::world::{Dispatch, Emoji, Roster, Sound, Sticker, World, id, intents};
+use crate::world::{DenseMap, Dispatch, Emoji, Sound, Sticker, World, id, intents};
 
 impl World {
     pub(super) fn guild_emojis_update(&mut self) -> Option<Dispatch> {
@@ -120,7 +120,7 @@ impl World {
 
 /// Adds one, removes one or renames one.
 fn change<T>(
-    all: &mut Roster<T>,
+    all: &mut DenseMap<T>,
     style: u8,
     any: Option<u64>,
     fresh: u64,

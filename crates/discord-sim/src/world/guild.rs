@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::{
     Overlay,
     channel::{Channel, Thread, VOICE, extend},
+    dense_map::DenseMap,
     intents,
     member::{Member, MemberObject, PresenceObject, Status, Voice, VoiceObject},
     message::{Message, remember},
     objects::{Emoji, Role, Scheduled, Sound, Stage, Sticker},
-    roster::Roster,
     user::{User, id},
     words,
 };
@@ -29,18 +29,18 @@ pub(crate) struct Guild {
     pub(crate) joined_ms: u64,
     /// Discord has an outage here.
     pub(crate) unavailable: bool,
-    pub(crate) channels: Roster<Channel>,
-    pub(crate) threads: Roster<Thread>,
-    pub(crate) roles: Roster<Role>,
-    pub(crate) emojis: Roster<Emoji>,
-    pub(crate) stickers: Roster<Sticker>,
-    pub(crate) sounds: Roster<Sound>,
+    pub(crate) channels: DenseMap<Channel>,
+    pub(crate) threads: DenseMap<Thread>,
+    pub(crate) roles: DenseMap<Role>,
+    pub(crate) emojis: DenseMap<Emoji>,
+    pub(crate) stickers: DenseMap<Sticker>,
+    pub(crate) sounds: DenseMap<Sound>,
     /// By user id.
-    pub(crate) members: Roster<Member>,
+    pub(crate) members: DenseMap<Member>,
     /// By user id.
-    pub(crate) voices: Roster<Voice>,
-    pub(crate) stages: Roster<Stage>,
-    pub(crate) events: Roster<Scheduled>,
+    pub(crate) voices: DenseMap<Voice>,
+    pub(crate) stages: DenseMap<Stage>,
+    pub(crate) events: DenseMap<Scheduled>,
     pub(crate) messages: VecDeque<Message>,
     /// Places in the world's list of users.
     pub(crate) bans: Vec<u32>,

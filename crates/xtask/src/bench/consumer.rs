@@ -31,11 +31,11 @@ pub(super) struct Counter {
 #[derive(Debug, Default)]
 struct State {
     messages: AtomicU64,
-    books: Mutex<Books>,
+    received: Mutex<Received>,
 }
 
 #[derive(Debug, Default)]
-struct Books {
+struct Received {
     /// By session: the last sequence.
     sessions: HashMap<String, u64>,
     misordered: u64,
@@ -99,9 +99,9 @@ impl Counter {
     /// Waits until each of these sessions has come to its sequence.
     pub(super) async fn reached(&self, targets: &[(String, u64)], limit: Duration) -> Result<()> {
         let reached = || {
-            let books = self.state.books();
+            let received = self.state.received();
             let is_there = |(session, sequence): &(String, u64)| {
-                books
+                received
                     .sessions
                     .get(session)
                     .is_some_and(|last| last >= sequence)
@@ -114,27 +114,27 @@ impl Counter {
 
     /// Messages that came behind one with a higher sequence.
     pub(super) fn misordered(&self) -> u64 {
-        self.state.books().misordered
+        self.state.received().misordered
     }
 
     /// Begins to note arrivals.
     pub(super) fn note(&self) {
-        self.state.books().arrivals = Some(Vec::new());
+        self.state.received().arrivals = Some(Vec::new());
     }
 
     /// Ends it.
     pub(super) fn noted(&self) -> Vec<Arrival> {
-        self.state.books().arrivals.take().unwrap_or_default()
+        self.state.received().arrivals.take().unwrap_or_default()
     }
 
     /// Begins to keep bodies, up to a number.
     pub(super) fn sample(&self) {
-        self.state.books().samples = Some(Vec::new());
+        self.state.received().samples = Some(Vec::new());
     }
 
     /// Ends it.
     pub(super) fn samples(&self) -> Vec<Vec<u8>> {
-        self.state.books().samples.take().unwrap_or_default()
+        self.state.received().samples.take().unwrap_or_default()
     }
 }
 
@@ -145,8 +145,8 @@ impl Drop for Counter {
 }
 
 impl State {
-    fn books(&self) -> MutexGuard<'_, Books> {
-        self.books.lock().unwrap_or_else(PoisonError::into_inner)
+    fn received(&self) -> MutexGuard<'_, Received> {
+        self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -160,10 +160,10 @@ async fn read(consumer: Consumer, _channel: Channel, state: Arc<State>) {
         };
         let at_us = unix_micros();
         {
-            let mut books = state.books();
+            let mut received = state.received();
             deliveries
                 .iter()
-                .for_each(|delivery| books.record(delivery, at_us));
+                .for_each(|delivery| received.record(delivery, at_us));
         }
         state
             .messages
@@ -174,7 +174,7 @@ async fn read(consumer: Consumer, _channel: Channel, state: Arc<State>) {
     }
 }
 
-impl Books {
+impl Received {
     fn record(&mut self, delivery: &Delivery, at_us: u64) {
         let id = delivery.properties.message_id().as_ref();
         let Some((session, sequence)) = id.and_then(|id| event(id.as_str())) else {
@@ -225,11 +225,11 @@ mod tests {
 
     #[test]
     fn order_is_that_of_each_session() {
-        let mut books = Books::default();
+        let mut received = Received::default();
         for (session, sequence) in [("a", 1), ("b", 1), ("a", 3), ("a", 2), ("a", 4), ("b", 1)] {
-            books.count(session, sequence);
+            received.count(session, sequence);
         }
-        assert_eq!(books.misordered, 2);
-        assert_eq!(books.sessions["a"], 4);
+        assert_eq!(received.misordered, 2);
+        assert_eq!(received.sessions["a"], 4);
     }
 }

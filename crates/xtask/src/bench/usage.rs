@@ -1,4 +1,4 @@
-//! What processes take of the machine, by the kernel's books.
+//! What processes take of the machine, as the kernel counts it.
 
 use std::collections::BTreeMap;
 use std::time::Duration;

@@ -7,12 +7,12 @@ use rand::Rng;
 /// Values by id, in a dense list: removal moves the last one into the gap, so that the order, and
 /// with it everything drawn, depends only on what was done before.
 #[derive(Debug, Clone)]
-pub(crate) struct Roster<T> {
+pub(crate) struct DenseMap<T> {
     items: Vec<(u64, T)>,
     places: HashMap<u64, usize>,
 }
 
-impl<T> Default for Roster<T> {
+impl<T> Default for DenseMap<T> {
     fn default() -> Self {
         Self {
             items: Vec::new(),
@@ -21,7 +21,7 @@ impl<T> Default for Roster<T> {
     }
 }
 
-impl<T> Roster<T> {
+impl<T> DenseMap<T> {
     /// Inserts or replaces.
     pub(crate) fn insert(&mut self, id: u64, value: T) {
         match self.places.get(&id) {
@@ -123,22 +123,22 @@ mod tests {
 
     #[test]
     fn ids_stay_reachable_through_removals() {
-        let mut roster = Roster::default();
+        let mut map = DenseMap::default();
         for id in 0..100u64 {
-            roster.insert(id, id * 2);
+            map.insert(id, id * 2);
         }
         for id in (0..100).step_by(3) {
-            assert_eq!(roster.remove(id), Some(id * 2));
-            assert_eq!(roster.remove(id), None);
+            assert_eq!(map.remove(id), Some(id * 2));
+            assert_eq!(map.remove(id), None);
         }
-        roster.retain(|id, _| id % 7 != 0);
+        map.retain(|id, _| id % 7 != 0);
         for id in 0..100 {
             let expected = (id % 3 != 0 && id % 7 != 0).then_some(id * 2);
-            assert_eq!(roster.get(id).copied(), expected);
+            assert_eq!(map.get(id).copied(), expected);
         }
         let mut rng = StdRng::seed_from_u64(1);
-        assert!(roster.contains(roster.pick(&mut rng).unwrap()));
-        assert_eq!(roster.pick_where(&mut rng, |value| *value == 2), Some(1));
-        assert_eq!(roster.pick_where(&mut rng, |value| *value == 3), None);
+        assert!(map.contains(map.pick(&mut rng).unwrap()));
+        assert_eq!(map.pick_where(&mut rng, |value| *value == 2), Some(1));
+        assert_eq!(map.pick_where(&mut rng, |value| *value == 3), None);
     }
 }
