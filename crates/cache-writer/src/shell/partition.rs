@@ -31,10 +31,10 @@ use super::{
 use crate::{core::owner::Reason, error::PartitionError, metrics};
 
 /// Frames that may be on their way to a partition's task, or waiting there: more than it takes at once, so that the next are
-/// there when it has done so. At up to 256 KiB a frame, 16 MiB.
-const PREFETCH: u16 = 64;
+/// there when it has done so. At up to 256 KiB a frame, 8 MiB.
+const PREFETCH: u16 = 32;
 /// Bytes of frames that are worked off together, but for the last.
-const TAKE: usize = 4 * 1024 * 1024;
+const TAKE: usize = 1024 * 1024;
 /// How long a partition is left to others if it holds what this process can't read.
 const UNREADABLE_DELAY: Duration = Duration::from_secs(30);
 
