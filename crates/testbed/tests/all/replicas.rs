@@ -4,6 +4,7 @@ mod come_and_go;
 mod expired;
 mod older_data;
 mod others;
+mod partitions;
 mod ranges;
 
 use std::{

@@ -21,7 +21,7 @@ use super::*;
 
 /// The seeds of every run, side by side.
 const SEEDS: [u64; 2] = [4, 6];
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 3;
 const SHARDS: u32 = 8;
 /// At most so many replicas run.
 const MOST: usize = 5;
