@@ -160,6 +160,8 @@ impl World {
         let member = guild.members.get_mut(user)?;
         member.roles.retain(|role| guild.roles.contains(*role));
         let account = &self.users[member.user as usize];
+        // The bot's own user may have changed since.
+        member.face = account.face;
         // Of its own member the bot is always told.
         let intent = if account.bot {
             0
@@ -199,7 +201,7 @@ impl World {
         d.guild_id = Some(Id(at));
         if named {
             // When the user itself has changed Discord sends all of it, else its id.
-            d.user = PresenceUser::Whole(self.users[member.user as usize].json_with(member.face));
+            d.user = PresenceUser::Whole(self.users[member.user as usize].json());
         }
         Some(self.tell(Some(at), "PRESENCE_UPDATE", intents::GUILD_PRESENCES, d))
     }
