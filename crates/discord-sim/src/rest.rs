@@ -8,13 +8,17 @@ mod body;
 mod call;
 mod channels;
 mod commands;
+mod community;
 mod expressions;
 mod guilds;
 mod interactions;
 mod invites;
+mod linked_roles;
+mod lobbies;
 mod login;
 mod members;
 mod messages;
+mod monetization;
 mod pins;
 mod reactions;
 mod refusal;
@@ -198,6 +202,7 @@ fn respond(answer: Answer) -> Response {
     match answer {
         Ok(Reply::Json(body)) => Json(body).into_response(),
         Ok(Reply::Created(body)) => (StatusCode::CREATED, Json(body)).into_response(),
+        Ok(Reply::File(kind, content)) => ([(CONTENT_TYPE, kind)], content).into_response(),
         Ok(Reply::Empty) => StatusCode::NO_CONTENT.into_response(),
         Err(refusal) => refusal.into_response(),
     }

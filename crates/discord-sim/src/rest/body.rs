@@ -1,8 +1,9 @@
-//! The body of a request: JSON, or a form with JSON and files in it.
+//! The body of a request: JSON, or a form with JSON in it and, if it is no URL-encoded one, files.
 
 use serde_json::Value;
 
-use super::refusal::Refusal;
+use super::{query, refusal::Refusal};
+use crate::world::Fields;
 
 /// A file that came with a request. Its bytes are not kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -35,7 +36,13 @@ impl Body {
         if bytes.is_empty() {
             return Ok(Self::default());
         }
-        let json = json(bytes)?;
+        let json = match encoded_fields(content_type, bytes) {
+            Some(mut fields) => match fields.remove("payload_json") {
+                Some(Value::String(text)) => json(text.as_bytes())?,
+                _ => Value::Object(fields),
+            },
+            None => json(bytes)?,
+        };
         Ok(Self {
             json,
             files: Vec::new(),
@@ -43,11 +50,14 @@ impl Body {
     }
 }
 
-/// A body as it is shown: of a form, the JSON in it, with `files`, the names of its files.
+/// A body as it is shown: of a form, the JSON in it, with `files`, the names of its files if it can hold any.
 pub(super) fn shown(content_type: &str, bytes: &[u8]) -> String {
     let text = || String::from_utf8_lossy(bytes).into_owned();
     let Some(boundary) = boundary(content_type) else {
-        return text();
+        return match Body::read(content_type, bytes) {
+            Ok(body) if body.json.is_object() => body.json.to_string(),
+            _ => text(),
+        };
     };
     match read_form(bytes, &boundary) {
         Ok(Body {
@@ -65,6 +75,17 @@ pub(super) fn shown(content_type: &str, bytes: &[u8]) -> String {
 fn json(bytes: &[u8]) -> Result<Value, Refusal> {
     let invalid = |_| Refusal::bad(50_109, "The request body contains invalid JSON.");
     serde_json::from_slice(bytes).map_err(invalid)
+}
+
+/// The fields of a URL-encoded form.
+fn encoded_fields(content_type: &str, bytes: &[u8]) -> Option<Fields> {
+    let kind = content_type.split(';').next()?.trim();
+    if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        return None;
+    }
+    let pairs = query(&String::from_utf8_lossy(bytes));
+    let field = |(name, value)| (name, Value::String(value));
+    Some(pairs.into_iter().map(field).collect())
 }
 
 fn boundary(content_type: &str) -> Option<String> {
@@ -106,6 +127,10 @@ fn read_form(bytes: &[u8], boundary: &str) -> Result<Body, Refusal> {
         }
         if name == "payload_json" {
             body.json = json(content)?;
+        } else if name == "target_users_file" {
+            // The one file whose content matters.
+            let text = String::from_utf8_lossy(content).into_owned();
+            fields.insert(name, Value::String(text));
         } else if let Some(file_name) = file_name {
             let digits: String = name.chars().filter(char::is_ascii_digit).collect();
             body.files.push(File {
@@ -184,6 +209,19 @@ mod tests {
         let shown = shown("multipart/form-data; boundary=xyz", text.as_bytes());
         assert_eq!(shown, r#"{"content":"c","files":["a b.txt"]}"#);
         assert_eq!(super::shown("application/json", b"{"), "{");
+    }
+
+    #[test]
+    fn a_url_encoded_form_holds_json_or_fields() {
+        let read = |text: &str| {
+            let kind = "application/x-www-form-urlencoded; charset=utf-8";
+            Body::read(kind, text.as_bytes()).map(|body| body.json)
+        };
+        let json = serde_json::json!({"content": "a b&c"});
+        let form = "payload_json=%7B%22content%22%3A%22a+b%26c%22%7D";
+        assert_eq!(read(form).unwrap(), json);
+        assert_eq!(read("content=a%20b%26c").unwrap(), json);
+        assert!(read("payload_json=%7B").is_err());
     }
 
     #[test]

@@ -22,6 +22,8 @@ pub(super) enum Reply {
     Json(Value),
     /// 201 with this body.
     Created(Value),
+    /// 200 with what is no JSON: its type and itself.
+    File(&'static str, Vec<u8>),
     /// 204.
     Empty,
 }
@@ -145,8 +147,14 @@ impl Call<'_> {
         Ok((channel, place))
     }
 
-    /// The place in the list of users of a user that the path names, or `@me`.
+    /// The place in the list of users of a user that the path names, or `@me`. The guild or channel
+    /// before it in the path is looked for first.
     pub(super) fn user(&mut self) -> Result<usize, Refusal> {
+        if !self.text("guild").is_empty() {
+            self.guild()?;
+        } else if !self.text("channel").is_empty() {
+            self.channel()?;
+        }
         if self.text("user") == "@me" {
             return Ok(0);
         }

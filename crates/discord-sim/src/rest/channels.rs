@@ -6,6 +6,7 @@ use super::{
     call::{Answer, Call, Reply, json},
     messages,
     refusal::{Refusal, Unknown},
+    webhooks,
 };
 use crate::{
     protocol::snowflake::timestamp,
@@ -397,6 +398,13 @@ pub(super) fn thread_members(call: &mut Call) -> Answer {
     json(thread.member(bot).into_iter().collect::<Vec<_>>())
 }
 
+pub(super) fn thread_member(call: &mut Call) -> Answer {
+    let (user, bot) = (call.user()?, call.bot());
+    let (_, thread) = thread(call)?;
+    let member = thread.member(bot).filter(|_| user == 0);
+    json(member.ok_or_else(|| Refusal::unknown(Unknown::Member))?)
+}
+
 pub(super) fn active_threads(call: &mut Call) -> Answer {
     let bot = call.bot();
     let guild = call.guild()?;
@@ -432,10 +440,19 @@ fn thread_list(guild: u64, threads: &[&Thread], bot: u64) -> Value {
     json!({"threads": objects, "members": members})
 }
 
+/// An announcement channel's messages go to another channel, by a webhook there.
 pub(super) fn follow(call: &mut Call) -> Answer {
-    let (channel, _) = call.channel()?;
-    let webhook = call.world().next_id();
-    json(json!({"channel_id": id(channel), "webhook_id": id(webhook)}))
+    let (channel, place) = call.channel()?;
+    if place.kind != ANNOUNCEMENT {
+        let message = "Cannot execute action on this channel type";
+        return Err(Refusal::bad(50_024, message));
+    }
+    let target = call.fields()?.get("webhook_channel_id");
+    let target = target.ok_or_else(|| Refusal::required("webhook_channel_id"))?;
+    let target = snowflake_of(target).unwrap_or_default();
+    let guild = call.world().place(target).and_then(|place| place.guild);
+    let guild = guild.ok_or_else(|| Refusal::unknown(Unknown::Channel))?;
+    webhooks::follow(call, channel, (guild, target))
 }
 
 /// Changes what a voice channel shows.
@@ -450,5 +467,46 @@ pub(super) fn set_voice_status(call: &mut Call) -> Answer {
         intents::GUILDS,
         &d,
     );
+    Ok(Reply::Empty)
+}
+
+/// Groups are not for bots: no channel of theirs is one.
+pub(super) fn recipient(call: &mut Call) -> Answer {
+    call.channel()?;
+    Err(Refusal::bad(
+        50_024,
+        "Cannot execute action on this channel type",
+    ))
+}
+
+/// Plays a sound in the voice channel that the bot is in.
+pub(super) fn send_sound(call: &mut Call) -> Answer {
+    let (channel, place) = call.channel()?;
+    let sound = call.fields()?.get("sound_id").and_then(snowflake_of);
+    let sound = sound.ok_or_else(|| Refusal::required("sound_id"))?;
+    let (bot, source) = (
+        call.bot(),
+        snowflake_of(&call.body.json["source_guild_id"]).or(place.guild),
+    );
+    let world = call.world();
+    let home = place.guild.and_then(|guild| world.guilds.get(guild));
+    let voice = home.and_then(|guild| guild.voices.get(bot));
+    if voice.is_none_or(|voice| voice.channel != channel) {
+        return Err(Refusal::bad(
+            50_167,
+            "Cannot send voice effect when user is not in the voice channel",
+        ));
+    }
+    let source = source.and_then(|guild| world.guilds.get(guild));
+    let known = source.and_then(|guild| guild.sounds.get(sound));
+    if known.is_none() {
+        return Err(Refusal::unknown(Unknown::Sound));
+    }
+    let d = json!({
+        "user_id": id(bot), "sound_volume": 1.0, "sound_id": id(sound), "emoji": null, "channel_id": id(channel),
+        "guild_id": place.guild.map(id),
+    });
+    let intent = intents::GUILD_VOICE_STATES;
+    call.tell(place.guild, "VOICE_CHANNEL_EFFECT_SEND", intent, &d);
     Ok(Reply::Empty)
 }

@@ -1,5 +1,6 @@
 //! Application commands, global and of guilds.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
@@ -251,4 +252,11 @@ pub(super) fn set_permissions(call: &mut Call) -> Answer {
         .put(Family::CommandPermissions, owner, "id", d.clone());
     call.tell(Some(owner), "APPLICATION_COMMAND_PERMISSIONS_UPDATE", 0, &d);
     json(d)
+}
+
+/// Discord has switched it off.
+pub(super) fn set_all_permissions(call: &mut Call) -> Answer {
+    owner(call)?;
+    let message = "This endpoint has been disabled";
+    Err(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, 0, message))
 }

@@ -8,6 +8,11 @@ use super::{
 };
 use crate::world::{Emoji, Sound, Sticker, id, intents};
 
+/// The id of the pack of standard stickers.
+const PACK: u64 = 847_199_849_233_514_549;
+/// The id of the sticker in it.
+const STANDARD: u64 = 749_054_660_769_218_631;
+
 pub(super) fn emojis(call: &mut Call) -> Answer {
     json(
         call.guild()?
@@ -95,12 +100,42 @@ pub(super) fn sticker(call: &mut Call) -> Answer {
     json(known.ok_or_else(|| Refusal::unknown(Unknown::Sticker))?)
 }
 
-/// A sticker of any guild.
+/// A sticker of any guild, or the standard one.
 pub(super) fn any_sticker(call: &mut Call) -> Answer {
     let sticker = call.id("sticker")?;
+    if sticker == STANDARD {
+        return json(standard_sticker());
+    }
     let mut guilds = call.world().guilds.values();
     let found = guilds.find_map(|guild| Some(guild.stickers.get(sticker)?.json(guild.id)));
     json(found.ok_or_else(|| Refusal::unknown(Unknown::Sticker))?)
+}
+
+/// The one pack of standard stickers that there is.
+fn standard_pack() -> Value {
+    json!({
+        "id": id(PACK), "stickers": [standard_sticker()], "name": "Wumpus Beyond", "sku_id": id(PACK - 2),
+        "cover_sticker_id": id(STANDARD), "description": "Say hello to Wumpus!",
+        "banner_asset_id": id(PACK - 3),
+    })
+}
+
+fn standard_sticker() -> Value {
+    json!({
+        "id": id(STANDARD), "pack_id": id(PACK), "name": "Wave", "description": "Wumpus waves hello",
+        "tags": "wave", "type": 1, "format_type": 3, "sort_value": 1,
+    })
+}
+
+pub(super) fn packs(_: &mut Call) -> Answer {
+    json(json!({"sticker_packs": [standard_pack()]}))
+}
+
+pub(super) fn pack(call: &mut Call) -> Answer {
+    if call.id("pack")? != PACK {
+        return Err(Refusal::unknown(Unknown::StickerPack));
+    }
+    json(standard_pack())
 }
 
 pub(super) fn create_sticker(call: &mut Call) -> Answer {

@@ -1,8 +1,12 @@
 //! Guilds, and what is plain about them.
 
+use axum::http::StatusCode;
 use serde_json::json;
 
-use super::call::{Answer, Call, Reply, json};
+use super::{
+    call::{Answer, Call, Reply, json},
+    refusal::Refusal,
+};
 use crate::world::{Guild, extend, id, intents};
 
 /// What a request may set of a guild.
@@ -130,7 +134,17 @@ pub(super) fn nothing_listed(call: &mut Call) -> Answer {
     json(json!([]))
 }
 
-pub(super) fn voice_regions(_: &mut Call) -> Answer {
+/// No guild has integrations.
+pub(super) fn delete_integration(call: &mut Call) -> Answer {
+    call.guild()?;
+    let message = "Unknown Integration";
+    Err(Refusal::new(StatusCode::NOT_FOUND, 10_005, message))
+}
+
+pub(super) fn voice_regions(call: &mut Call) -> Answer {
+    if !call.text("guild").is_empty() {
+        call.guild()?;
+    }
     let region = |name: &str| json!({"id": name, "name": name, "optimal": false, "deprecated": false, "custom": false});
     json(["rotterdam", "us-east"].map(region))
 }

@@ -1,9 +1,10 @@
 //! Invites.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    call::{Answer, Call, json},
+    call::{Answer, Call, Reply, json},
     refusal::{Refusal, Unknown},
 };
 use crate::{
@@ -100,4 +101,57 @@ pub(super) fn delete_invite(call: &mut Call) -> Answer {
         json!({"guild_id": id(guild), "code": invite["code"], "channel_id": invite["channel_id"]});
     call.tell(Some(guild), "INVITE_DELETE", intents::GUILD_INVITES, &d);
     json(invite_object(call, &invite))
+}
+
+/// Who may use the invite, as CSV.
+pub(super) fn targets(call: &mut Call) -> Answer {
+    let (_, targets) = named_targets(call)?;
+    let users = targets["users"].as_array().into_iter().flatten();
+    let mut csv = "user_id\n".to_owned();
+    for user in users.filter_map(Value::as_str) {
+        csv.push_str(user);
+        csv.push('\n');
+    }
+    Ok(Reply::File("text/csv", csv.into_bytes()))
+}
+
+fn named_targets(call: &mut Call) -> Result<(u64, Value), Refusal> {
+    let (guild, invite) = named_invite(call)?;
+    let known = call.world().documents.list(Family::InviteTargets, guild);
+    let known = known.iter().find(|known| known["code"] == invite["code"]);
+    let none = || Refusal::new(StatusCode::NOT_FOUND, 10_129, "Unknown invite target users");
+    Ok((guild, known.cloned().ok_or_else(none)?))
+}
+
+/// Takes the file, a column of user ids.
+pub(super) fn set_targets(call: &mut Call) -> Answer {
+    let (guild, invite) = named_invite(call)?;
+    let file = call.body.json["target_users_file"].as_str();
+    let file = file.ok_or_else(|| Refusal::required("target_users_file"))?;
+    let lines = file.lines().map(str::trim).filter(|line| !line.is_empty());
+    let users: Vec<Value> = lines
+        .filter(|line| *line != "user_id")
+        .map(|line| json!(line))
+        .collect();
+    let is_wrong = |user: &&Value| snowflake_of(user).is_none();
+    if let Some(line) = users.iter().position(|user| is_wrong(&user)) {
+        let problem = format!("Line {}: invalid user ID format", line + 2);
+        let field = "target_users_file";
+        return Err(Refusal::form(field, "INVALID_USER_ID", &problem));
+    }
+    let now = timestamp(call.world().clock_ms);
+    let targets = json!({"code": invite["code"], "users": users, "at": now});
+    let documents = &mut call.world().documents;
+    documents.put(Family::InviteTargets, guild, "code", targets);
+    Ok(Reply::Empty)
+}
+
+/// The job is done as soon as it is given.
+pub(super) fn targets_job(call: &mut Call) -> Answer {
+    let (_, targets) = named_targets(call)?;
+    let users = targets["users"].as_array().map_or(0, Vec::len);
+    json(json!({
+        "status": 2, "total_users": users, "processed_users": users, "created_at": targets["at"],
+        "completed_at": targets["at"], "error_message": null,
+    }))
 }

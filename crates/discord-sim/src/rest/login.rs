@@ -84,6 +84,16 @@ pub(super) fn emoji(call: &mut Call) -> Answer {
     json(known.ok_or_else(|| Refusal::unknown(Unknown::Emoji))?)
 }
 
+pub(super) fn edit_emoji(call: &mut Call) -> Answer {
+    let (emoji, name) = (call.id("emoji")?, call.required("name", (2, 32))?);
+    let documents = &mut call.world().documents;
+    let known = documents.find(Family::ApplicationEmoji, 0, emoji).cloned();
+    let mut known = known.ok_or_else(|| Refusal::unknown(Unknown::Emoji))?;
+    known["name"] = json!(name);
+    documents.put(Family::ApplicationEmoji, 0, "id", known.clone());
+    json(known)
+}
+
 pub(super) fn delete_emoji(call: &mut Call) -> Answer {
     let emoji = call.text("emoji").to_owned();
     let is_it = |known: &Value| known["id"] == emoji.as_str();
@@ -93,4 +103,9 @@ pub(super) fn delete_emoji(call: &mut Call) -> Answer {
         .remove(Family::ApplicationEmoji, 0, is_it);
     gone.ok_or_else(|| Refusal::unknown(Unknown::Emoji))?;
     Ok(super::call::Reply::Empty)
+}
+
+/// No activity of the application runs.
+pub(super) fn activity_instance(_: &mut Call) -> Answer {
+    Err(Refusal::not_found())
 }

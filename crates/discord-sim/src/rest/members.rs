@@ -1,12 +1,16 @@
 //! Members, bans, voice states, and the roles of a guild.
 
+use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
     call::{Answer, Call, Reply, ids, ids_of, json},
     refusal::{Refusal, Unknown},
 };
-use crate::world::{Member, Planned, Role, id, intents, snowflake_of};
+use crate::{
+    protocol::snowflake::timestamp,
+    world::{Member, Planned, Role, id, intents, snowflake_of},
+};
 
 /// What a request may set of a role.
 const ROLE_SETTABLE: [&str; 7] = [
@@ -63,12 +67,12 @@ pub(super) fn list(call: &mut Call) -> Answer {
 }
 
 pub(super) fn search(call: &mut Call) -> Answer {
+    let guild = call.guild()?.id;
     let limit = call.limit(1, 1_000)?;
     let query = call
         .query("query")
         .ok_or_else(|| Refusal::required("query"))?
         .to_owned();
-    let guild = call.guild()?.id;
     let d = json!({"guild_id": id(guild), "query": query, "limit": limit.min(100)});
     let found = call
         .world()
@@ -119,6 +123,25 @@ pub(super) fn edit(call: &mut Call) -> Answer {
         move_to(call, guild, (user, user_id), channel)?;
     }
     json(object(call, guild, user_id))
+}
+
+/// The nickname of the bot alone.
+pub(super) fn edit_nick(call: &mut Call) -> Answer {
+    call.params.push(("user", "@me".to_owned()));
+    edit(call)?;
+    json(json!({"nick": call.body.json["nick"]}))
+}
+
+/// How many members have each role.
+pub(super) fn role_counts(call: &mut Call) -> Answer {
+    let guild = call.guild()?;
+    let count = |role: &Role| {
+        let has = |member: &&Member| member.roles.contains(&role.id);
+        json!(guild.members.values().filter(has).count())
+    };
+    let roles = guild.roles.values().filter(|role| !role.everyone);
+    let counts = roles.map(|role| (role.id.to_string(), count(role)));
+    json(Value::Object(counts.collect()))
 }
 
 fn tell_update(call: &mut Call, guild: u64, user: u64) {
@@ -296,6 +319,7 @@ fn ban_one(call: &mut Call, user: usize) -> Result<(), Refusal> {
 }
 
 pub(super) fn ban_many(call: &mut Call) -> Answer {
+    call.guild()?;
     let users = ids_of(call, "user_ids")?;
     let (mut banned, mut failed) = (Vec::new(), Vec::new());
     for user in users {
@@ -440,13 +464,40 @@ pub(super) fn voice_state(call: &mut Call) -> Answer {
     let home = call.world().guilds.get(guild);
     let state =
         home.and_then(|home| Some(home.voices.get(user)?.json(user, home.members.get(user)?)));
-    json(state.ok_or_else(|| {
-        Refusal::new(
-            axum::http::StatusCode::NOT_FOUND,
-            10_065,
-            "Unknown Voice State",
-        )
-    })?)
+    json(state.ok_or_else(unknown_voice_state)?)
+}
+
+/// Who may speak on a stage.
+pub(super) fn edit_voice_state(call: &mut Call) -> Answer {
+    let (at, place, user) = named(call)?;
+    let body = call.fields()?.clone();
+    let world = call.world();
+    let guild = world.guilds.get_mut(at);
+    let guild = guild.ok_or_else(|| Refusal::unknown(Unknown::Guild))?;
+    let channel = body.get("channel_id").and_then(snowflake_of);
+    let voice = guild.voices.get_mut(user);
+    let voice = voice.filter(|voice| channel.is_none_or(|channel| voice.channel == channel));
+    let voice = voice.ok_or_else(unknown_voice_state)?;
+    if let Some(suppress) = body.get("suppress").and_then(Value::as_bool) {
+        voice.suppress = suppress;
+        voice.asks_to_speak = None;
+        if !suppress && place != 0 {
+            voice.asks_to_speak = Some(timestamp(world.clock_ms).into());
+        }
+    }
+    if let Some(asks) = body.get("request_to_speak_timestamp") {
+        voice.asks_to_speak = asks.as_str().map(Into::into);
+    }
+    let voice = voice.clone();
+    if let Some(d) = guild.voice_update(&world.users, user, &voice, Some(voice.channel)) {
+        let intent = intents::GUILD_VOICE_STATES;
+        call.tell(Some(at), "VOICE_STATE_UPDATE", intent, &d);
+    }
+    Ok(Reply::Empty)
+}
+
+fn unknown_voice_state() -> Refusal {
+    Refusal::new(StatusCode::NOT_FOUND, 10_065, "Unknown Voice State")
 }
 
 pub(super) fn prune(call: &mut Call) -> Answer {

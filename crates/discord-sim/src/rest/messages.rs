@@ -8,7 +8,9 @@ use super::{
     call::{Answer, Call, Reply, ids_of, json},
     refusal::{Refusal, Unknown},
 };
-use crate::world::{LOADING, Message, Place, World, Written, extend, id, intents, with_guild};
+use crate::world::{
+    ANNOUNCEMENT, LOADING, Message, Place, World, Written, extend, id, intents, with_guild,
+};
 
 pub(super) use composing::written;
 
@@ -128,6 +130,10 @@ pub(super) fn create(call: &mut Call) -> Answer {
     call.id("channel")?;
     let written = written(call, &body)?;
     let at = call.channel()?;
+    if matches!(at.1.kind, 15 | 16) {
+        let message = "Cannot send messages in a forum channel";
+        return Err(Refusal::bad(40_058, message));
+    }
     if !takes_messages(call.world(), at) {
         return Err(Refusal::bad(
             50_008,
@@ -256,6 +262,16 @@ pub(super) fn delete_many(call: &mut Call) -> Answer {
 
 pub(super) fn crosspost(call: &mut Call) -> Answer {
     let (at, message) = named(call)?;
+    if at.1.kind != ANNOUNCEMENT {
+        let message = "Cannot execute action on this channel type";
+        return Err(Refusal::bad(50_024, message));
+    }
+    let known = call.world().message(at.1.guild, at.0, message);
+    let written = known.and_then(|known| known.written.as_ref());
+    if written.is_some_and(|written| written.flags & 1 != 0) {
+        let message = "This message has already been crossposted.";
+        return Err(Refusal::bad(40_033, message));
+    }
     if let Some(known) = call.world().message_mut(at.1.guild, at.0, message) {
         known.written.get_or_insert_default().flags |= 1;
     }
@@ -291,4 +307,71 @@ pub(super) fn expire_poll(call: &mut Call) -> Answer {
         poll["results"]["is_finalized"] = json!(true);
     }
     json(tell_update(call, at, message)?)
+}
+
+/// Who voted for one answer.
+pub(super) fn voters(call: &mut Call) -> Answer {
+    let (limit, after) = (call.limit(25, 100)?, call.query_id("after").unwrap_or(0));
+    let ((channel, place), message) = named(call)?;
+    let answer = call.id("answer")?;
+    let world = call.world();
+    let votes = world.message(place.guild, channel, message);
+    let votes = votes.into_iter().flat_map(|message| &message.votes);
+    let mut users: Vec<u64> = votes
+        .filter(|(user, choice)| u64::from(*choice) == answer && *user > after)
+        .map(|(user, _)| *user)
+        .collect();
+    users.sort_unstable();
+    let user = |user: &u64| Some(world.users[world.user(*user)?].json());
+    let users: Vec<_> = users.iter().filter_map(user).take(limit).collect();
+    json(json!({"users": users}))
+}
+
+/// The guild's messages that the query fits, the newest first.
+pub(super) fn search(call: &mut Call) -> Answer {
+    let limit = call.limit(25, 25)?;
+    let number = |name: &str| call.query_id(name);
+    let (offset, below, above) = (number("offset"), number("max_id"), number("min_id"));
+    let content = call.query("content").unwrap_or_default().to_lowercase();
+    let all = |name: &str| {
+        let named = call.query.iter().filter(|(known, _)| known == name);
+        named.map(|(_, id)| id.clone()).collect::<Vec<_>>()
+    };
+    let (channels, authors) = (all("channel_id"), all("author_id"));
+    let rises = call.query("sort_order") == Some("asc");
+    let guild = call.guild()?.id;
+    let world = call.world();
+    let home = world.guilds.get(guild);
+    let messages = home.into_iter().flat_map(|home| &home.messages);
+    let objects = messages
+        .filter(|message| !message.is_ephemeral())
+        .filter(|message| below.is_none_or(|id| message.id < id))
+        .filter(|message| above.is_none_or(|id| message.id > id))
+        .map(|message| (message.id, world.message_object(message)));
+    let listed = |list: &[String], id: &Value| list.is_empty() || list.iter().any(|one| id == one);
+    let mut found: Vec<(u64, Value)> = objects
+        .filter(|(_, object)| {
+            let text = object["content"].as_str().unwrap_or_default();
+            text.to_lowercase().contains(&content)
+                && listed(&channels, &object["channel_id"])
+                && listed(&authors, &object["author"]["id"])
+        })
+        .collect();
+    found.sort_by_key(|(id, _)| if rises { *id } else { u64::MAX - *id });
+    let total = found.len();
+    let from = offset
+        .and_then(|offset| usize::try_from(offset).ok())
+        .unwrap_or(0);
+    let page = found.into_iter().skip(from).take(limit);
+    let messages: Vec<Value> = page
+        .map(|(_, mut object)| {
+            if let Some(fields) = object.as_object_mut() {
+                fields.shift_remove("reactions");
+            }
+            json!([object])
+        })
+        .collect();
+    json(json!({
+        "doing_deep_historical_index": false, "total_results": total, "messages": messages,
+    }))
 }

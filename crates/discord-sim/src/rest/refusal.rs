@@ -75,7 +75,11 @@ pub(super) enum Unknown {
     Emoji = 10_014,
     Webhook = 10_015,
     Ban = 10_026,
+    Entitlement = 10_029,
+    Lobby = 10_031,
+    GuildTemplate = 10_057,
     Sticker = 10_060,
+    StickerPack = 10_061,
     Interaction = 10_062,
     ApplicationCommand = 10_063,
     CommandPermissions = 10_066,
@@ -104,6 +108,10 @@ impl Unknown {
             Self::StageInstance => "Stage Instance",
             Self::ScheduledEvent => "Guild Scheduled Event",
             Self::Sound => "Sound",
+            Self::GuildTemplate => "guild template",
+            Self::Entitlement => "entitlement",
+            Self::Lobby => "lobby",
+            Self::StickerPack => "sticker pack",
         }
     }
 }

@@ -63,7 +63,7 @@ mod tests {
     fn a_plausible_answer_has_the_shape_of_its_request() {
         let body = |reply| match reply {
             Reply::Json(body) | Reply::Created(body) => body,
-            Reply::Empty => Value::Null,
+            Reply::File(..) | Reply::Empty => Value::Null,
         };
         let get = |path| body(answer(&Method::GET, path, Value::Null, 7));
         assert_eq!(

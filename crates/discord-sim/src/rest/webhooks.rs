@@ -53,6 +53,19 @@ pub(super) fn create(call: &mut Call) -> Answer {
     json(webhook)
 }
 
+/// Makes the webhook by which a channel follows another one.
+pub(super) fn follow(call: &mut Call, source: u64, (guild, channel): (u64, u64)) -> Answer {
+    let webhook = call.world().next_id();
+    let object = json!({
+        "id": id(webhook), "type": 2, "guild_id": id(guild), "channel_id": id(channel), "name": "News",
+        "avatar": null, "application_id": null, "source_channel": {"id": id(source)},
+    });
+    let documents = &mut call.world().documents;
+    documents.put(Family::Webhook, guild, "id", object);
+    tell(call, guild, &id(channel));
+    json(json!({"channel_id": id(source), "webhook_id": id(webhook)}))
+}
+
 pub(super) fn of_channel(call: &mut Call) -> Answer {
     let (channel, place) = call.channel()?;
     let all = call
@@ -122,6 +135,41 @@ pub(super) fn execute(call: &mut Call) -> Answer {
     let (_, message) = messages::post(call, (channel, place), written, None);
     if call.flag("wait") {
         json(message)
+    } else {
+        Ok(Reply::Empty)
+    }
+}
+
+/// What Slack's webhooks take: a text and attachments.
+pub(super) fn execute_slack(call: &mut Call) -> Answer {
+    let body = &call.body.json;
+    let embed = |attachment: &Value| json!({"title": attachment["title"], "description": attachment["text"]});
+    let embeds = body["attachments"].as_array().into_iter().flatten();
+    let embeds: Vec<Value> = embeds.map(embed).collect();
+    call.body.json =
+        json!({"content": body["text"], "username": body["username"], "embeds": embeds});
+    execute_foreign(call)
+}
+
+/// What GitHub's webhooks send: any event, which becomes an embed.
+pub(super) fn execute_github(call: &mut Call) -> Answer {
+    let body = &call.body.json;
+    let title = format!(
+        "[{}] {}",
+        body["repository"]["full_name"].as_str().unwrap_or_default(),
+        body["action"].as_str().unwrap_or("event"),
+    );
+    let username = &body["sender"]["login"];
+    call.body.json = json!({"username": username, "embeds": [{"title": title}]});
+    execute_foreign(call)
+}
+
+/// Other than Discord's own, these wait unless they are told not to, and answer in a word.
+fn execute_foreign(call: &mut Call) -> Answer {
+    let waits = call.query("wait") != Some("false");
+    execute(call)?;
+    if waits {
+        Ok(Reply::File("text/plain; charset=utf-8", b"ok".to_vec()))
     } else {
         Ok(Reply::Empty)
     }

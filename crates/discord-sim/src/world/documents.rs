@@ -24,6 +24,28 @@ pub(crate) enum Family {
     AutoModerationRule,
     /// The application's emojis; owned by nobody, 0.
     ApplicationEmoji,
+    /// Entitlements; owned by nobody, 0.
+    Entitlement,
+    /// Templates; owned by their guild.
+    Template,
+    /// The one welcome screen of a guild.
+    WelcomeScreen,
+    /// The one onboarding of a guild.
+    Onboarding,
+    /// The one widget of a guild.
+    Widget,
+    /// Lobbies; owned by nobody, 0.
+    Lobby,
+    /// Which secret a lobby was joined with; owned by nobody, 0.
+    LobbySecret,
+    /// Messages of lobbies; owned by their lobby.
+    LobbyMessage,
+    /// What the application says of users; owned by nobody, 0.
+    RoleConnectionMetadata,
+    /// The one role connection of the bot's own user.
+    RoleConnection,
+    /// Who may use an invite, as CSV; owned by the invite's guild.
+    InviteTargets,
 }
 
 /// See the module's documentation.

@@ -306,6 +306,8 @@ pub(crate) struct Voice {
     pub(crate) self_video: bool,
     pub(crate) self_stream: bool,
     pub(crate) suppress: bool,
+    /// Since when it asks to speak on a stage.
+    pub(crate) asks_to_speak: Option<Box<str>>,
 }
 
 /// The voice state object.
@@ -319,7 +321,7 @@ pub(crate) struct VoiceObject {
     self_stream: bool,
     self_mute: bool,
     self_deaf: bool,
-    request_to_speak_timestamp: (),
+    request_to_speak_timestamp: Option<Box<str>>,
     mute: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     member: Option<MemberObject>,
@@ -340,7 +342,7 @@ impl Voice {
             self_stream: self.self_stream,
             self_mute: self.self_mute,
             self_deaf: self.self_deaf,
-            request_to_speak_timestamp: (),
+            request_to_speak_timestamp: self.asks_to_speak.clone(),
             mute: member.mute,
             member: None,
             guild_id: None,

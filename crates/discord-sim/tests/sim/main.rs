@@ -8,6 +8,7 @@ mod client;
 mod close_codes;
 mod commands;
 mod control;
+mod documented;
 mod faults;
 mod http;
 mod load;
