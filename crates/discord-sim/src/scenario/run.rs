@@ -109,14 +109,15 @@ impl Scenario {
         } else {
             command
         };
-        let start = Moment::now(sim);
+        // Before the bot can do anything.
+        let (start, cause) = (Moment::now(sim), Moment::now(sim));
         let values = Values::of(sim);
         let bot = Bot::start(command, &self.bot.env, &values)?;
         let mut run = Run {
             sim,
             bot,
             start,
-            cause: Moment::now(sim),
+            cause,
             known: BTreeMap::from([("bot".to_owned(), json!({"id": BOT_ID.to_string()}))]),
             loads: JoinSet::new(),
             may_have_ended: false,
