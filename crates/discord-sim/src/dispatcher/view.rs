@@ -94,19 +94,23 @@ pub(super) fn view(t: &str, d: &Value, eyes: Eyes) -> View {
 
 /// A message that is not the bot's own, not to it, and not in private.
 fn without_content(d: &Value, bot: &Value) -> View {
-    let mentions = d["mentions"].as_array().into_iter().flatten();
-    let exempt = d.get("guild_id").is_none()
-        || d["author"]["id"] == *bot
-        || mentions.into_iter().any(|user| user["id"] == *bot);
-    if exempt {
+    if d.get("guild_id").is_none() || concerns(d, bot) {
         return View::Whole;
     }
     let mut d = d.clone();
     blank(&mut d);
-    if let Some(answered) = d.get_mut("referenced_message") {
+    if let Some(answered) = d.get_mut("referenced_message")
+        && !concerns(answered, bot)
+    {
         blank(answered);
     }
     View::Part(d)
+}
+
+/// Whether the bot wrote a message or is mentioned in it.
+fn concerns(message: &Value, bot: &Value) -> bool {
+    let mut mentions = message["mentions"].as_array().into_iter().flatten();
+    message["author"]["id"] == *bot || mentions.any(|user| user["id"] == *bot)
 }
 
 fn blank(message: &mut Value) {
@@ -200,6 +204,13 @@ mod tests {
             exempt[field] = value;
             assert_eq!(view("MESSAGE_UPDATE", &exempt, 0), View::Whole);
         }
+        let mut answer = message.clone();
+        answer["referenced_message"] = json!({"author": {"id": "9"}, "content": "own"});
+        let View::Part(seen) = view("MESSAGE_CREATE", &answer, 0) else {
+            panic!("all of it");
+        };
+        assert_eq!(seen["content"], "");
+        assert_eq!(seen["referenced_message"]["content"], "own");
         let private = json!({"author": {"id": "2"}, "content": "c"});
         assert_eq!(view("MESSAGE_CREATE", &private, 0), View::Whole);
         let sees = intents::MESSAGE_CONTENT;

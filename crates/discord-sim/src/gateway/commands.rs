@@ -6,13 +6,13 @@ use serde_json::{Map, Value, json};
 
 use crate::{
     dispatcher::SessionKey,
-    protocol::payload::id,
+    protocol::{payload::id, snowflake::shard_of},
     state::{Shared, State},
     world::Dispatch,
 };
 
-/// Notes a command and answers it. One that can't be answered (an unknown guild, a missing intent)
-/// is counted and otherwise ignored, as Discord does.
+/// Notes a command and answers it. One that can't be answered (an unknown guild, one of another
+/// shard, a missing intent) is counted and otherwise ignored, as Discord does.
 pub(super) fn obey(
     shared: &Shared,
     state: &mut State,
@@ -23,7 +23,10 @@ pub(super) fn obey(
 ) {
     state.counts.commands += 1;
     let d = &command["d"];
+    // Op 31 names several guilds, see `answer`.
+    let named = id(&d["guild_id"]);
     let refused = match op {
+        _ if named.is_some_and(|guild| !is_of_shard(state, key, guild)) => Ok(()),
         4 => update_voice(state, d),
         8 => request_members(shared, state, key, d, now),
         31 => answer(state, key, |state| {
@@ -82,9 +85,20 @@ fn answer(
     dispatches: impl FnOnce(&mut State) -> Result<Vec<Dispatch>, String>,
 ) -> Result<(), String> {
     for dispatch in dispatches(state)? {
-        state.dispatcher.dispatch_to(key, &dispatch);
+        if dispatch
+            .guild
+            .is_none_or(|guild| is_of_shard(state, key, guild))
+        {
+            state.dispatcher.dispatch_to(key, &dispatch);
+        }
     }
     Ok(())
+}
+
+/// Whether a session's shard is the one that a guild is on.
+fn is_of_shard(state: &State, key: SessionKey, guild: u64) -> bool {
+    let session = state.dispatcher.session(key);
+    session.is_none_or(|session| shard_of(guild, session.total) == session.shard)
 }
 
 /// <https://discord.com/developers/docs/events/gateway-events#rate-limited>

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{close::CloseCode, compression::Transport};
+use super::{close::CloseCode, compression::Transport, payload::is_status};
 
 /// The gateway versions that are spoken here: Discord has deprecated those below 9, but still speaks them.
 const VERSIONS: std::ops::RangeInclusive<u8> = 6..=10;
@@ -139,6 +139,10 @@ impl Identify {
                 .ok_or(CloseCode::DecodeError)?
                 .clamp(50, 250),
         };
+        let status = &d["presence"]["status"];
+        if !(status.is_null() || is_status(status)) {
+            return Err(CloseCode::DecodeError);
+        }
         // Its one bit, CHANNEL_OBFUSCATION, asks for what every session has since 2026-11-16.
         if !(d["capabilities"].is_null() || d["capabilities"].is_u64()) {
             return Err(CloseCode::DecodeError);
@@ -268,6 +272,11 @@ mod tests {
             ("shard", json!([0, 1]), CloseCode::ShardingRequired),
             ("large_threshold", json!("a"), CloseCode::DecodeError),
             ("capabilities", json!("32768"), CloseCode::DecodeError),
+            (
+                "presence",
+                json!({"status": "here"}),
+                CloseCode::DecodeError,
+            ),
         ] {
             let mut bad = good.clone();
             bad[field] = value;

@@ -59,7 +59,15 @@ impl Payload {
 }
 
 fn is_presence(d: &Value) -> bool {
-    d["status"].is_string() && d["activities"].is_array() && d["afk"].is_boolean()
+    is_status(&d["status"]) && d["activities"].is_array() && d["afk"].is_boolean()
+}
+
+/// <https://discord.com/developers/docs/events/gateway-events#update-presence-status-types>
+pub(crate) fn is_status(value: &Value) -> bool {
+    matches!(
+        value.as_str(),
+        Some("online" | "dnd" | "idle" | "invisible" | "offline")
+    )
 }
 
 /// A snowflake, as a string or (Discord takes both) a number.
@@ -130,6 +138,7 @@ mod tests {
             r#"{"op":1,"d":"x"}"#,
             r#"{"op":2,"d":null}"#,
             r#"{"op":3,"d":{"status":"online"}}"#,
+            r#"{"op":3,"d":{"status":"here","activities":[],"afk":false}}"#,
             r#"{"op":8,"d":{}}"#,
             r#"{"op":31,"d":{"guild_ids":["x"]}}"#,
         ] {

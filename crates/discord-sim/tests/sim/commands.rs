@@ -71,6 +71,35 @@ async fn members_come_in_chunks_and_not_too_often() {
 }
 
 #[tokio::test]
+async fn guilds_of_another_shard_are_not_answered_for() {
+    let sim = start(config()).await;
+    let (mut client, ready) = RawClient::ready(&sim, 0, 2).await;
+    let own: Vec<Value> = ready["d"]["guilds"].as_array().unwrap().clone();
+    let own: Vec<&Value> = own.iter().map(|guild| &guild["id"]).collect();
+    let is_foreign = |key: &str| {
+        let guild = key.strip_prefix("guild:")?.to_owned();
+        (!own.contains(&&json!(guild))).then_some(guild)
+    };
+    let (mut other, _) = RawClient::ready(&sim, 1, 2).await;
+    other.event("GUILD_CREATE").await;
+    assert!(sim.quiet(DEADLINE).await);
+    let foreign = sim.truth().iter().find_map(|(key, _)| is_foreign(key));
+    let foreign = foreign.unwrap();
+    let all = json!({"guild_id": foreign, "query": "", "limit": 0});
+    client.send(&json!({"op": 8, "d": all})).await;
+    let sounds = json!({"guild_ids": [foreign, own[0]]});
+    client.send(&json!({"op": 31, "d": sounds})).await;
+    loop {
+        let payload = client.payload().await;
+        assert_ne!(payload["t"], "GUILD_MEMBERS_CHUNK");
+        if payload["t"] == "SOUNDBOARD_SOUNDS" {
+            assert_eq!(&payload["d"]["guild_id"], own[0]);
+            break;
+        }
+    }
+}
+
+#[tokio::test]
 async fn soundboard_sounds_come_for_each_guild() {
     let (_sim, mut client, guild) = ready().await;
     client
