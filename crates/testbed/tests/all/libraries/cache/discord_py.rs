@@ -4,6 +4,11 @@ use super::{Always, Explained, Sometimes, explained};
 
 pub(crate) static DISCORD_PY: &[Explained] = &[
     explained(
+        "channel.last_message_id",
+        Sometimes,
+        "a forum's newest post counts only if it is newly created (state.py, parse_thread_create)",
+    ),
+    explained(
         "channel.member",
         Sometimes,
         "THREAD_LIST_SYNC stores threads without the bot's membership, which it takes for another member's \
