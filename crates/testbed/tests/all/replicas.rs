@@ -2,6 +2,7 @@
 
 mod come_and_go;
 mod expired;
+mod idle;
 mod older_data;
 mod others;
 mod partitions;
