@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::{close::CloseCode, compression::Transport, payload::is_status};
+use super::{close::CloseCode, compression::Transport};
 
 /// The gateway versions that are spoken here: Discord has deprecated those below 9, but still speaks them.
 const VERSIONS: std::ops::RangeInclusive<u8> = 6..=10;
@@ -203,6 +203,14 @@ impl Resume {
             sequence,
         })
     }
+}
+
+/// <https://discord.com/developers/docs/events/gateway-events#update-presence-status-types>
+pub(super) fn is_status(value: &Value) -> bool {
+    matches!(
+        value.as_str(),
+        Some("online" | "dnd" | "idle" | "invisible" | "offline")
+    )
 }
 
 #[cfg(test)]

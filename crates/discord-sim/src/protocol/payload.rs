@@ -4,7 +4,11 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::{close::CloseCode, etf, handshake::Encoding};
+use super::{
+    close::CloseCode,
+    etf,
+    handshake::{Encoding, is_status},
+};
 
 /// A client's payload may not be longer than this (bytes).
 pub(crate) const MAX_PAYLOAD: usize = 4_096;
@@ -60,14 +64,6 @@ impl Payload {
 
 fn is_presence(d: &Value) -> bool {
     is_status(&d["status"]) && d["activities"].is_array() && d["afk"].is_boolean()
-}
-
-/// <https://discord.com/developers/docs/events/gateway-events#update-presence-status-types>
-pub(crate) fn is_status(value: &Value) -> bool {
-    matches!(
-        value.as_str(),
-        Some("online" | "dnd" | "idle" | "invisible" | "offline")
-    )
 }
 
 /// A snowflake, as a string or (Discord takes both) a number.
