@@ -382,11 +382,7 @@ fn change_thread_member(call: &mut Call, joins: bool) -> Answer {
         let created = with_guild(of_thread, guild_id);
         call.tell(Some(guild_id), "THREAD_CREATE", intents::GUILDS, &created);
     }
-    let intent = if user == 0 {
-        intents::GUILDS
-    } else {
-        intents::GUILDS | intents::GUILD_MEMBERS
-    };
+    let intent = intents::GUILDS | intents::GUILD_MEMBERS;
     call.tell(Some(guild_id), "THREAD_MEMBERS_UPDATE", intent, &d);
     Ok(Reply::Empty)
 }

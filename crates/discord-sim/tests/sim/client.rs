@@ -195,6 +195,18 @@ impl RawClient {
         }
     }
 
+    /// All payloads until the connection ends, however long that takes.
+    pub(crate) async fn to_the_end(mut self) -> Vec<Value> {
+        let mut payloads = Vec::new();
+        while let Some(Ok(message)) = self.socket.next().await {
+            if message.as_close().is_none() {
+                let text = self.decoder.decode(message);
+                payloads.push(serde_json::from_str(&text).unwrap());
+            }
+        }
+        payloads
+    }
+
     /// Waits for the connection to be cut without a close frame.
     pub(crate) async fn gone(&mut self) {
         loop {

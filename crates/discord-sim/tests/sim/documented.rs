@@ -1,12 +1,14 @@
-//! Every route of Discord's documentation: answered with the documented status and object, told on the gateway, and refused
-//! with Discord's codes.
+//! Every route of Discord's documentation: answered with the documented status and object, told on the gateway to the intents
+//! that ask for it, and refused with Discord's codes.
 
 use std::collections::HashMap;
 
 use discord_sim::{Action, Sim, SimConfig};
 use serde_json::{Value, json};
 
-use crate::{DEADLINE, client::RawClient, config, http::request, start};
+use crate::{
+    DEADLINE, client::RawClient, config, http::request, intents::Sessions, start,
+};
 
 const ROUTES: &str = include_str!("documented_routes.tsv");
 const THUMB: &str = "%F0%9F%91%8D";
@@ -541,6 +543,7 @@ fn entitlement(guild: &str) -> Value {
 #[tokio::test]
 async fn each_documented_route_does_what_is_documented() {
     let mut world = World::start().await;
+    let sessions = Sessions::start(&world.sim).await;
     let mut wrong = Vec::new();
     for route in routes() {
         for fault in world.tried(&route).await {
@@ -548,6 +551,8 @@ async fn each_documented_route_does_what_is_documented() {
         }
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
+    // What REST tells on the gateway, each is told as its intents say.
+    sessions.check(&world.sim).await;
 }
 
 /// What is named first in a path, if it is unknown, is refused with its code; and nobody gets in without a token.

@@ -11,6 +11,7 @@ mod control;
 mod documented;
 mod faults;
 mod http;
+mod intents;
 mod load;
 mod program;
 mod rest;
