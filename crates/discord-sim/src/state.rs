@@ -92,7 +92,7 @@ pub struct Counts {
     pub connections: u64,
     /// Commands (op 3, 4, 8, 31, 43) received.
     pub commands: u64,
-    /// Commands that could not be answered (an unknown guild, for instance).
+    /// Commands that had no effect (a missing intent, a field too few, too many presences).
     pub refused_commands: u64,
     /// Dispatches made by loads.
     pub produced: u64,

@@ -33,7 +33,7 @@ mod writing;
 pub use actions::{Action, Deed, Done};
 pub(crate) use build::{BOT_ID, some_presence, some_roles};
 pub(crate) use channel::{ANNOUNCEMENT, Channel, STAGE, TEXT, Thread, VOICE, extend};
-pub(crate) use commands::{snowflake_of, with_guild};
+pub(crate) use commands::{nonce, snowflake_of, with_guild};
 pub(crate) use dense_map::DenseMap;
 pub(crate) use documents::{Documents, Family};
 pub(crate) use guild::{Guild, View, status};

@@ -8,7 +8,7 @@ use crate::{
     dispatcher::SessionKey,
     protocol::{payload::id, snowflake::shard_of},
     state::{Shared, State},
-    world::Dispatch,
+    world::{Dispatch, nonce},
 };
 
 /// Notes a command and answers it. One that can't be answered (an unknown guild, one of another
@@ -32,7 +32,9 @@ pub(super) fn obey(
         31 => answer(state, key, |state| {
             state.dispatcher.world.request_soundboard(d)
         }),
-        43 => answer(state, key, |state| Ok(vec![channel_info(state, d)])),
+        43 => answer(state, key, |state| {
+            Ok(channel_info(state, d).into_iter().collect())
+        }),
         // Op 3: a bot is not told of its own presence.
         _ => Ok(()),
     };
@@ -57,8 +59,15 @@ fn request_members(
     d: &Value,
     now: Instant,
 ) -> Result<(), String> {
+    let intents = state
+        .dispatcher
+        .session(key)
+        .map_or(0, |session| session.intents);
+    let chunks = state.dispatcher.world.request_members(d, intents)?;
     let whole_list = d["query"].as_str() == Some("") && d["limit"].as_u64() == Some(0);
-    if let Some(guild) = id(&d["guild_id"]).filter(|_| whole_list) {
+    // What is not answered is not counted.
+    let counts = whole_list && !chunks.is_empty();
+    if let Some(guild) = id(&d["guild_id"]).filter(|_| counts) {
         let every = shared.config.member_request_interval;
         if let Err(wait) = state.members.admit(guild, now, every) {
             state.violation(format!(
@@ -66,17 +75,11 @@ fn request_members(
             ));
             state
                 .dispatcher
-                .dispatch_to(key, &rate_limited(guild, &d["nonce"], wait));
+                .dispatch_to(key, &rate_limited(guild, nonce(d), wait));
             return Ok(());
         }
     }
-    let intents = state
-        .dispatcher
-        .session(key)
-        .map_or(0, |session| session.intents);
-    answer(state, key, |state| {
-        state.dispatcher.world.request_members(d, intents)
-    })
+    answer(state, key, |_| Ok(chunks))
 }
 
 fn answer(
@@ -102,10 +105,10 @@ fn is_of_shard(state: &State, key: SessionKey, guild: u64) -> bool {
 }
 
 /// <https://discord.com/developers/docs/events/gateway-events#rate-limited>
-fn rate_limited(guild: u64, nonce: &Value, wait: Duration) -> Dispatch {
+fn rate_limited(guild: u64, nonce: Option<&str>, wait: Duration) -> Dispatch {
     let mut meta = Map::from_iter([("guild_id".to_owned(), Value::from(guild.to_string()))]);
-    if !nonce.is_null() {
-        meta.insert("nonce".to_owned(), nonce.clone());
+    if let Some(nonce) = nonce {
+        meta.insert("nonce".to_owned(), nonce.into());
     }
     let d = json!({"opcode": 8, "retry_after": wait.as_secs_f64(), "meta": meta});
     Dispatch {
@@ -116,10 +119,13 @@ fn rate_limited(guild: u64, nonce: &Value, wait: Duration) -> Dispatch {
     }
 }
 
-/// The voice channels' ephemeral fields, as far as the shard's events have told them.
-fn channel_info(state: &mut State, d: &Value) -> Dispatch {
-    let guild = id(&d["guild_id"]);
-    let prefix = format!("channel:{}:", guild.unwrap_or_default());
+/// The voice channels' ephemeral fields, as far as the shard's events have told them. Of a guild that is not there the bot
+/// hears nothing.
+fn channel_info(state: &mut State, d: &Value) -> Option<Dispatch> {
+    let guild = id(&d["guild_id"])?;
+    let known = state.dispatcher.world.guilds.get(guild);
+    known.filter(|guild| !guild.unavailable)?;
+    let prefix = format!("channel:{guild}:");
     let asked: Vec<&str> = d["fields"]
         .as_array()
         .into_iter()
@@ -142,11 +148,11 @@ fn channel_info(state: &mut State, d: &Value) -> Dispatch {
             channels.push(Value::Object(info));
         }
     }
-    let d = json!({"guild_id": guild.map(|guild| guild.to_string()), "channels": channels});
-    Dispatch {
-        guild,
+    let d = json!({"guild_id": guild.to_string(), "channels": channels});
+    Some(Dispatch {
+        guild: Some(guild),
         t: "CHANNEL_INFO".to_owned(),
         d: d.to_string(),
         intent: 0,
-    }
+    })
 }

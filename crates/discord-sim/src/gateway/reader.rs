@@ -22,6 +22,12 @@ use crate::{
     state::{Asked, Order, Shared, State},
 };
 
+/// Update Presence.
+const PRESENCE: u64 = 3;
+
+/// How often a client may change its presence, in which time.
+const PRESENCES: (u32, Duration) = (5, Duration::from_secs(20));
+
 /// See the module's documentation.
 pub(super) struct Reader<'a> {
     shared: &'a Arc<Shared>,
@@ -31,6 +37,7 @@ pub(super) struct Reader<'a> {
     orders: mpsc::Sender<Order>,
     rules: Rules,
     limit: SendLimit,
+    presences: SendLimit,
     last_heartbeat: Instant,
     /// A client that is silent for longer, two intervals, is a zombie.
     patience: Duration,
@@ -52,6 +59,7 @@ impl<'a> Reader<'a> {
             orders,
             rules: shared.config.rules(),
             limit: SendLimit::new(count, window),
+            presences: SendLimit::new(PRESENCES.0, shared.config.scaled(PRESENCES.1)),
             last_heartbeat: Instant::now(),
             patience: shared.config.heartbeat_interval * 2,
         }
@@ -110,6 +118,11 @@ impl<'a> Reader<'a> {
                 let key = session.ok_or(CloseCode::NotAuthenticated)?;
                 if let Some(answer) = self.fault(&mut state, Point::Command(op), shard) {
                     return self.answer(answer);
+                }
+                if op == PRESENCE && !self.presences.admit(now) {
+                    // Discord takes it and shows nothing of it.
+                    state.counts.refused_commands += 1;
+                    tracing::warn!(shard, "more than 5 presences in 20 s: without effect");
                 }
                 commands::obey(self.shared, &mut state, key, op, command, now);
                 Ok(())

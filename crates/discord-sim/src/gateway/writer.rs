@@ -141,7 +141,8 @@ impl<'a> Writer<'a> {
         match order {
             Order::Text(text) => self.send(sink, text).await,
             Order::Compress => {
-                self.compresses_payloads = true;
+                // Discord compresses no terms one by one.
+                self.compresses_payloads = self.encoding == Encoding::Json;
                 Ok(())
             }
             Order::Attach {

@@ -188,9 +188,12 @@ fn read(rest: &mut &[u8], depth: usize) -> Option<Value> {
             let length = read_length(rest)?;
             let mut fields = Map::new();
             for _ in 0..length {
-                let Value::String(name) = read(rest, depth + 1)? else {
+                // Discord takes no atoms for keys.
+                if take::<1>(rest)?[0] != BINARY {
                     return None;
-                };
+                }
+                let length = read_length(rest)?;
+                let name = text(rest, length)?;
                 fields.insert(name, read(rest, depth + 1)?);
             }
             Some(Value::Object(fields))
@@ -254,12 +257,31 @@ mod tests {
                 "resolved": {"132271575138435072": {}}, "empty": [], "text": "naïve",
             },
         });
-        let mut read = decode(&encode(&payload)).unwrap();
+        // Discord writes atoms for keys, and takes none.
+        assert_eq!(decode(&encode(&payload)), None);
+        let mut bytes = vec![VERSION];
+        write_with_text_keys(&payload, false, &mut bytes);
+        let mut read = decode(&bytes).unwrap();
         assert_eq!(read["d"]["id"].take(), json!(132_271_575_138_435_072u64));
         assert_eq!(read["d"]["role_ids"].take(), json!([5, 300]));
         let mut expected = payload.clone();
         (expected["d"]["id"], expected["d"]["role_ids"]) = (Value::Null, Value::Null);
         assert_eq!(read, expected);
+    }
+
+    /// Writes a payload as a client has to.
+    fn write_with_text_keys(value: &Value, is_id: bool, bytes: &mut Vec<u8>) {
+        match value {
+            Value::Object(fields) => {
+                bytes.push(MAP);
+                write_length(fields.len(), bytes);
+                for (name, value) in fields {
+                    write_binary(name, bytes);
+                    write_with_text_keys(value, names_ids(name), bytes);
+                }
+            }
+            other => write(other, is_id, bytes),
+        }
     }
 
     #[test]

@@ -67,10 +67,7 @@ impl World {
         };
         let presences = d.get("presences").and_then(Value::as_bool).unwrap_or(false)
             && intents & intents::GUILD_PRESENCES != 0;
-        let nonce = d
-            .get("nonce")
-            .and_then(Value::as_str)
-            .filter(|nonce| nonce.len() <= NONCE);
+        let nonce = nonce(d);
         let count = found.len().div_ceil(CHUNK).max(1);
         Ok((0..count)
             .map(|index| {
@@ -250,22 +247,25 @@ enum Wanted {
     Named(String, usize),
 }
 
+/// The nonce of a request, if it is one.
+pub(crate) fn nonce(d: &Value) -> Option<&str> {
+    let nonce = d.get("nonce").and_then(Value::as_str);
+    nonce.filter(|nonce| nonce.len() <= NONCE)
+}
+
 /// Adds the guild to an object.
 pub(crate) fn with_guild(mut object: Value, guild: u64) -> Value {
     object["guild_id"] = id(guild);
     object
 }
 
+/// The users asked for; those beyond what one request returns are left alone.
 fn user_ids(value: &Value) -> Result<Vec<u64>, String> {
     let ids: Option<Vec<u64>> = match value {
-        Value::Array(ids) => ids.iter().map(snowflake_of).collect(),
+        Value::Array(ids) => ids.iter().take(ASKED).map(snowflake_of).collect(),
         one => snowflake_of(one).map(|id| vec![id]),
     };
-    match ids {
-        Some(ids) if ids.len() <= ASKED => Ok(ids),
-        Some(_) => Err("user_ids holds more than 100 ids".to_owned()),
-        None => Err("user_ids holds what is no snowflake".to_owned()),
-    }
+    ids.ok_or_else(|| "user_ids holds what is no snowflake".to_owned())
 }
 
 fn snowflake_field(d: &Value, name: &str) -> Result<u64, String> {

@@ -116,6 +116,19 @@ async fn too_many_payloads_are_4008() {
     assert_eq!(sim.violations().len(), 1);
 }
 
+/// Discord's limit, with IDENTIFY and heartbeats counted.
+#[tokio::test]
+async fn the_121st_payload_of_a_minute_is_4008() {
+    let sim = start(config()).await;
+    let (mut client, _) = RawClient::ready(&sim, 0, 1).await;
+    for _ in 0..119 {
+        client.send(&json!({"op": 1, "d": null})).await;
+        client.op(11).await;
+    }
+    client.send(&json!({"op": 1, "d": null})).await;
+    assert_eq!(client.closed().await, 4008);
+}
+
 #[tokio::test]
 async fn too_large_a_payload_is_4002() {
     let sim = start(config()).await;

@@ -70,6 +70,131 @@ async fn members_come_in_chunks_and_not_too_often() {
     client.event("GUILD_MEMBERS_CHUNK").await;
 }
 
+/// Each kind of request for members: how many come, or that none is answered.
+#[tokio::test]
+async fn members_are_asked_for_as_documented() {
+    let sim = start(config()).await;
+    let users: Vec<String> = (1..=150).map(|user| user.to_string()).collect();
+    let (mut all, ready) = RawClient::ready(&sim, 0, 1).await;
+    let guild = ready["d"]["guilds"][0]["id"].clone();
+    let bot = &ready["d"]["user"]["id"];
+    let known = [vec![bot.as_str().unwrap().to_owned()], users].concat();
+    let mut few = RawClient::hello(&sim).await;
+    let mut d = crate::client::identify(0, 1);
+    d["intents"] = json!(1);
+    few.send(&json!({"op": 2, "d": d})).await;
+    few.event("READY").await;
+    let (short, long) = ("n".repeat(32), "n".repeat(33));
+    // Members, users not found, whether there are presences; the nonce.
+    let none = None::<(usize, usize, bool, Option<&str>)>;
+    let cases = [
+        (
+            true,
+            json!({"query": "", "limit": 0, "presences": true, "nonce": short}),
+            Some((10, 0, true, Some(&*short))),
+        ),
+        (
+            true,
+            json!({"query": "", "limit": 3, "nonce": long}),
+            Some((3, 0, false, None)),
+        ),
+        (
+            true,
+            json!({"query": "", "limit": 5, "nonce": 7}),
+            Some((5, 0, false, None)),
+        ),
+        (
+            true,
+            json!({"user_ids": known, "limit": 0}),
+            Some((1, 99, false, None)),
+        ),
+        (true, json!({"user_ids": bot}), Some((1, 0, false, None))),
+        (true, json!({"user_ids": []}), Some((0, 0, false, None))),
+        (
+            true,
+            json!({"user_ids": [bot], "query": "", "limit": 0}),
+            none,
+        ),
+        (true, json!({"query": "a"}), none),
+        (true, json!({"limit": 0}), none),
+        (
+            true,
+            json!({"guild_id": "1", "query": "", "limit": 0}),
+            none,
+        ),
+        (
+            true,
+            json!({"guild_id": "1", "query": "", "limit": 0}),
+            none,
+        ),
+        (false, json!({"query": "", "limit": 0}), none),
+        (false, json!({"query": "", "limit": 0}), none),
+        (
+            false,
+            json!({"query": "", "limit": 4}),
+            Some((4, 0, false, None)),
+        ),
+        (
+            false,
+            json!({"user_ids": [bot], "presences": true}),
+            Some((1, 0, false, None)),
+        ),
+    ];
+    for (is_whole, mut d, expected) in cases {
+        let client = if is_whole { &mut all } else { &mut few };
+        if d["guild_id"].is_null() {
+            d["guild_id"] = guild.clone();
+        }
+        client.send(&json!({"op": 8, "d": d})).await;
+        client.send(&json!({"op": 1, "d": null})).await;
+        let mut chunks = Vec::new();
+        loop {
+            let payload = client.payload().await;
+            match payload["op"].as_u64() {
+                Some(11) => break,
+                _ => assert_ne!(payload["t"], "RATE_LIMITED", "{d}"),
+            }
+            if payload["t"] == "GUILD_MEMBERS_CHUNK" {
+                chunks.push(payload["d"].clone());
+            }
+        }
+        let found = chunks.first().map(|chunk| {
+            let count = |name: &str| chunk[name].as_array().unwrap().len();
+            let presences = chunk.get("presences").is_some();
+            (
+                count("members"),
+                count("not_found"),
+                presences,
+                chunk["nonce"].as_str(),
+            )
+        });
+        assert_eq!(found, expected, "{d}");
+        assert!(chunks.len() < 2);
+    }
+    assert!(sim.violations().is_empty());
+    // A nonce that is none is not sent back with the refusal either.
+    let d = json!({"guild_id": guild, "query": "", "limit": 0, "nonce": long});
+    all.send(&json!({"op": 8, "d": d})).await;
+    let limited = all.event("RATE_LIMITED").await;
+    assert_eq!(limited["d"]["meta"], json!({"guild_id": guild}));
+}
+
+/// "Clients may only update their game status 5 times per 20 seconds": what is more has no effect.
+#[tokio::test]
+async fn a_sixth_presence_is_without_effect() {
+    let sim = start(config()).await;
+    let (mut client, _) = RawClient::ready(&sim, 0, 1).await;
+    let d = json!({"since": null, "activities": [], "status": "idle", "afk": false});
+    for _ in 0..6 {
+        client.send(&json!({"op": 3, "d": d})).await;
+    }
+    client.send(&json!({"op": 1, "d": null})).await;
+    client.op(11).await;
+    let counts = sim.counts();
+    assert_eq!((counts.commands, counts.refused_commands), (6, 1));
+    assert!(sim.violations().is_empty());
+}
+
 #[tokio::test]
 async fn guilds_of_another_shard_are_not_answered_for() {
     let sim = start(config()).await;
@@ -118,6 +243,17 @@ async fn channel_info_tells_the_guild() {
     let info = client.event("CHANNEL_INFO").await;
     assert_eq!(info["d"]["guild_id"], guild["id"]);
     assert!(info["d"]["channels"].is_array());
+    // Of a guild that the bot is not in it hears nothing.
+    let d = json!({"guild_id": "1", "fields": ["status"]});
+    client.send(&json!({"op": 43, "d": d})).await;
+    client.send(&json!({"op": 1, "d": null})).await;
+    loop {
+        let payload = client.payload().await;
+        assert_ne!(payload["t"], "CHANNEL_INFO");
+        if payload["op"] == 11 {
+            break;
+        }
+    }
 }
 
 #[tokio::test]

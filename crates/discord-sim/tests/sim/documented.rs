@@ -6,9 +6,7 @@ use std::collections::HashMap;
 use discord_sim::{Action, Sim, SimConfig};
 use serde_json::{Value, json};
 
-use crate::{
-    DEADLINE, client::RawClient, config, http::request, intents::Sessions, start,
-};
+use crate::{DEADLINE, client::RawClient, config, http::request, intents::Sessions, start};
 
 const ROUTES: &str = include_str!("documented_routes.tsv");
 const THUMB: &str = "%F0%9F%91%8D";

@@ -80,7 +80,8 @@ async fn an_invalid_session_may_be_resumable_or_not() {
 #[tokio::test]
 async fn acks_stall_while_told_to() {
     let sim = start(config()).await;
-    let (mut client, _) = RawClient::ready(&sim, 0, 1).await;
+    let (mut client, ready) = RawClient::ready(&sim, 0, 1).await;
+    let guild = &ready["d"]["guilds"][0]["id"];
     let heartbeat = json!({"op": 1, "d": null});
     client.send(&heartbeat).await;
     client.op(11).await;
@@ -88,7 +89,7 @@ async fn acks_stall_while_told_to() {
     client.send(&heartbeat).await;
     // A command after it is answered, so the heartbeat was read and left alone.
     client
-        .send(&json!({"op": 43, "d": {"guild_id": "1", "fields": ["status"]}}))
+        .send(&json!({"op": 43, "d": {"guild_id": guild, "fields": ["status"]}}))
         .await;
     client.event("CHANNEL_INFO").await;
     sim.fault(Fault::StallAcks(false), Scope::All);

@@ -234,6 +234,39 @@ async fn each_shard_gets_its_own_guilds() {
     assert!(sim.sent(0).len() + sim.sent(1).len() >= 222);
 }
 
+/// "Gateway events that do not contain a guild_id will only be sent to the first shard".
+#[tokio::test]
+async fn what_is_in_no_guild_comes_to_the_first_shard() {
+    let sim = start(config()).await;
+    let (mut zero, _) = RawClient::ready(&sim, 0, 2).await;
+    let (mut one, _) = RawClient::ready(&sim, 1, 2).await;
+    let mix = Mix::only(&[
+        "USER_UPDATE",
+        "SUBSCRIPTION_CREATE",
+        "ENTITLEMENT_CREATE",
+        "TYPING_START",
+    ]);
+    let load = Load { mix, ..events(400) };
+    assert_eq!(sim.generate(load).await, 400);
+    let load = Load {
+        mix: Mix::only(&["MESSAGE_CREATE"]),
+        ..events(200)
+    };
+    assert_eq!(sim.generate(load).await, 200);
+    assert!(sim.quiet(DEADLINE).await);
+    let mut without = BTreeSet::new();
+    for (shard, client) in [(0, &mut zero), (1, &mut one)] {
+        let last = sim.sent(shard).last().unwrap().seq;
+        for event in client.events_to(last).await {
+            if event["t"] != "GUILD_CREATE" && event["d"].get("guild_id").is_none() {
+                assert_eq!(shard, 0, "{event}");
+                without.insert(event["t"].as_str().unwrap().to_owned());
+            }
+        }
+    }
+    assert_eq!(without.len(), 5, "{without:?}");
+}
+
 #[tokio::test]
 async fn a_newer_session_of_a_shard_takes_over_the_truth() {
     let sim = start(config()).await;

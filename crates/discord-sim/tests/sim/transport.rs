@@ -117,6 +117,91 @@ async fn etf_is_spoken_both_ways() {
     );
 }
 
+/// A name as a term's key, as Discord takes it, and what is under it.
+fn term(pairs: &[(&str, &[u8])]) -> Vec<u8> {
+    let mut bytes = vec![131, 116, 0, 0, 0, pairs.len() as u8];
+    for (name, value) in pairs {
+        bytes.extend([109, 0, 0, 0, name.len() as u8]);
+        bytes.extend(name.as_bytes());
+        bytes.extend(*value);
+    }
+    bytes
+}
+
+/// Numbers of each kind; a key that is no text is 4002, as Discord documents it.
+#[tokio::test]
+async fn terms_are_read_as_documented() {
+    let sim = start(config()).await;
+    let nil: &[u8] = b"s\x03nil";
+    for (wrong, bytes) in [
+        (
+            "an atom as key",
+            [
+                &[131, 116, 0, 0, 0, 2, 115, 2][..],
+                b"op",
+                &[97, 1],
+                b"s\x01d",
+                nil,
+            ]
+            .concat(),
+        ),
+        (
+            "a number as key",
+            [&[131, 116, 0, 0, 0, 1, 97, 1], &[97, 1][..]].concat(),
+        ),
+        (
+            "a text as opcode",
+            term(&[("op", &[109, 0, 0, 0, 1, b'1']), ("d", nil)]),
+        ),
+        ("JSON", br#"{"op":1,"d":null}"#.to_vec()),
+    ] {
+        let mut client = RawClient::connect(&sim, "v=10&encoding=etf").await;
+        client.binary().await;
+        client.send_binary(bytes).await;
+        assert_eq!(client.closed().await, 4002, "{wrong}");
+    }
+    let mut client = RawClient::connect(&sim, "v=10&encoding=etf").await;
+    client.binary().await;
+    let small_op: &[u8] = &[97, 1];
+    let (op, big_op): (&[u8], &[u8]) = (&[98, 0, 0, 0, 1], &[110, 1, 0, 1]);
+    for (op, d) in [
+        (small_op, nil),
+        (op, &[97, 255]),
+        (big_op, &[98, 0, 1, 0, 0]),
+        (small_op, &[110, 8, 0, 1, 2, 3, 4, 5, 6, 0, 0]),
+    ] {
+        client.send_binary(term(&[("op", op), ("d", d)])).await;
+        let ack = client.binary().await;
+        let is_ack = ack.windows(4).any(|bytes| bytes == [111, 112, 97, 11]);
+        assert!(is_ack, "{op:?} {d:?}: {ack:?}");
+    }
+}
+
+/// "Payload compression can only be enabled when using a JSON encoding."
+#[tokio::test]
+async fn terms_are_not_compressed_one_by_one() {
+    let sim = start(config()).await;
+    let mut client = RawClient::connect(&sim, "v=10&encoding=etf").await;
+    client.binary().await;
+    let text = |text: &str| {
+        let length = u32::try_from(text.len()).unwrap().to_be_bytes();
+        [&[109][..], &length, text.as_bytes()].concat()
+    };
+    let token = text("sim-token");
+    let empty: &[u8] = &[116, 0, 0, 0, 0];
+    let d = term(&[
+        ("token", &token),
+        ("intents", &[97, 1]),
+        ("properties", empty),
+        ("compress", b"s\x04true"),
+    ]);
+    let identify = term(&[("op", &[97, 2]), ("d", &d[1..])]);
+    client.send_binary(identify).await;
+    let ready = client.binary().await;
+    assert_eq!(ready[..2], [131, 116]);
+    assert!(ready.windows(5).any(|bytes| bytes == b"READY"));
+}
+
 /// Without the intent content is blank, and what a cache then holds is so, too.
 #[tokio::test]
 async fn content_is_for_who_asks_for_it() {
