@@ -148,8 +148,8 @@ pub(crate) struct Args {
 /// What to do instead of simulating.
 #[derive(Clone, Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Runs a bot through a scenario: exit code 0 if each step passed, 1 if one failed, 2 if the scenario can't be read or
-    /// the bot can't be started.
+    /// Runs a bot through a scenario: exit code 0 if each step passed, 1 if one failed, 2 if the scenario can't be read,
+    /// has no step, or the bot can't be started.
     ///
     /// The bot finds DISCORD_API_URL, DISCORD_GATEWAY_URL, DISCORD_TOKEN and DISCORD_APPLICATION_ID in its environment (with
     /// --tls also DISCORD_CA_FILE); in its arguments {api}, {gateway}, {token}, {application} and {ca} stand for them. What it

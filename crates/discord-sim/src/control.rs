@@ -24,7 +24,7 @@ use crate::{
     faults::{Fault, RestFault, Scope},
     generator::Mix,
     load::{self, Load},
-    state::{ConnectionMade, RestRequest, Shared, Status},
+    state::{self, ConnectionMade, RestRequest, Shared, Status},
     world::Action,
 };
 
@@ -151,9 +151,25 @@ struct FaultBody {
     shard: Option<u32>,
 }
 
-async fn fault(State(shared): Shares, Json(body): Json<FaultBody>) -> Json<Value> {
+async fn fault(State(shared): Shares, Json(body): Json<FaultBody>) -> Response {
+    let mut state = shared.lock();
+    if let Some(error) = no_shard(&state, body.shard) {
+        return bad(&error);
+    }
     let scope = body.shard.map_or(Scope::All, Scope::Shard);
-    Json(json!({"reached": shared.lock().fault(body.fault, scope)}))
+    Json(json!({"reached": state.fault(body.fault, scope)})).into_response()
+}
+
+/// What is wrong about a shard that no client can have by the totals that were identified with. Before the first IDENTIFY
+/// any may come.
+fn no_shard(state: &state::State, shard: Option<u32>) -> Option<String> {
+    let (shard, total) = (shard?, state.dispatcher.largest_total()?);
+    let error = format!("there is no shard {shard} of {total}: the first is 0");
+    (shard >= total).then_some(error)
+}
+
+fn bad(error: &str) -> Response {
+    (StatusCode::BAD_REQUEST, Json(json!({"error": error}))).into_response()
 }
 
 async fn rest_fault(State(shared): Shares, Json(fault): Json<RestFault>) -> StatusCode {
@@ -215,12 +231,14 @@ struct InjectBody {
 
 async fn inject(State(shared): Shares, Json(body): Json<InjectBody>) -> Response {
     let mut state = shared.lock();
+    if let Some(error) = no_shard(&state, Some(body.shard)) {
+        return bad(&error);
+    }
     let sessions = match (&body.t, &body.d, &body.raw) {
         (Some(t), Some(d), None) => state.dispatcher.inject(body.shard, t, d),
         (None, None, Some(raw)) => state.dispatcher.inject_raw(body.shard, raw),
         _ => {
-            let error = json!({"error": "expected either `t` and `d`, or `raw`"});
-            return (StatusCode::BAD_REQUEST, Json(error)).into_response();
+            return bad("expected either `t` and `d`, or `raw`");
         }
     };
     Json(json!({"sessions": sessions})).into_response()
@@ -229,7 +247,7 @@ async fn inject(State(shared): Shares, Json(body): Json<InjectBody>) -> Response
 async fn act(State(shared): Shares, Json(action): Json<Action>) -> Response {
     match shared.lock().dispatcher.act(&action) {
         Ok(done) => Json(done).into_response(),
-        Err(error) => (StatusCode::BAD_REQUEST, Json(json!({"error": error}))).into_response(),
+        Err(error) => bad(&error),
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::args::Args;
 
-/// The scenario can't be read, or the bot can't be started.
+/// The scenario can't be read, has no step, or the bot can't be started.
 const NOT_RUN: u8 = 2;
 
 /// Runs it, and says step by step what becomes of it.

@@ -49,6 +49,9 @@ pub enum ScenarioError {
     /// It is no TOML, or has keys or values that are not known.
     #[error("{0}")]
     Toml(#[from] toml::de::Error),
+    /// Nothing happens in it.
+    #[error("the scenario has no step: nothing would happen and nothing be checked")]
+    Empty,
     /// A step makes no sense.
     #[error("line {line}: {reason}")]
     Step {
@@ -102,6 +105,9 @@ impl Scenario {
     /// What is wrong, and in which line.
     pub fn read(text: &str) -> Result<Self, ScenarioError> {
         let document: Document = toml::from_str(text)?;
+        if document.step.is_empty() {
+            return Err(ScenarioError::Empty);
+        }
         let mut named = BTreeSet::from(names::ALWAYS.map(str::to_owned));
         let mut steps = Vec::with_capacity(document.step.len());
         for step in document.step {
@@ -321,7 +327,8 @@ mod tests {
     #[test]
     fn the_world_is_as_the_scenario_says() {
         let text = "limit = \"1m\"\n[discord]\nguilds = 3\nheartbeat_interval = \"500ms\"\n";
-        let scenario = Scenario::read(text).unwrap();
+        assert!(refused(text).contains("no step"));
+        let scenario = Scenario::read(&format!("{text}[[step]]\nwait = \"1s\"\n")).unwrap();
         let config = scenario.config(SimConfig {
             recommended_shards: 7,
             ..SimConfig::default()

@@ -26,6 +26,11 @@ impl Dispatcher {
         self.sessions.values()
     }
 
+    /// The largest number of shards that a client has identified with.
+    pub(crate) fn largest_total(&self) -> Option<u32> {
+        self.shards.last_key_value().map(|((total, _), _)| *total)
+    }
+
     /// Commands of a shard's clients (newest total).
     pub(crate) fn commands(&self, shard: u32) -> Vec<(Instant, Value)> {
         let log = self.shards.get(&(self.newest_total, shard));

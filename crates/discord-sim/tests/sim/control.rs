@@ -62,6 +62,21 @@ async fn faults_poison_and_commands_go_over_http_too() {
     client.op(11).await;
     let (_, commands) = get(&base, "/sim/commands?shard=0").await;
     assert_eq!(commands[0]["payload"]["op"], 31);
+    for (path, body) in [
+        ("/sim/fault", json!({"fault": "drop", "shard": 9})),
+        (
+            "/sim/fault",
+            json!({"fault": {"stall_acks": true}, "shard": 1}),
+        ),
+        ("/sim/inject", json!({"t": "ODD", "d": "1", "shard": 1})),
+    ] {
+        let (status, refused) = post(&base, path, &body).await;
+        assert_eq!(status, 400, "{body}");
+        assert!(
+            refused["error"].as_str().unwrap().contains("of 1"),
+            "{refused}"
+        );
+    }
     let (_, reached) = post(&base, "/sim/fault", &json!({"fault": "drop", "shard": 0})).await;
     assert_eq!(reached, json!({"reached": 1}));
     client.gone().await;

@@ -122,6 +122,12 @@ async fn what_can_not_be_run_is_told_from_a_failure() {
         "{text}"
     );
 
+    for nothing in ["", "limit = \"1s\"\n", "[discord]\nguilds = 3\n"] {
+        let (code, text) = Written::new("empty", nothing).run("true").await;
+        assert_eq!(code, 2, "{text}");
+        assert!(text.contains("has no step"), "{text}");
+    }
+
     let scenario = Written::new("missing", "[[step]]\nwait = \"1ms\"\n");
     let (code, text) = run(&scenario.0, &["/no/such/bot"]).await;
     assert_eq!(code, 2, "{text}");
