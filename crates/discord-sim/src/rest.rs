@@ -180,6 +180,7 @@ fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Response {
             params: found.params,
             query: query(parts.uri.query().unwrap_or_default()),
             body,
+            reason: reason(&parts.headers),
             now,
         };
         (route.act)(&mut call)
@@ -188,6 +189,13 @@ fn route(shared: &Shared, parts: &Parts, body: &Bytes) -> Response {
     let mut response = respond(answer);
     response.headers_mut().extend(headers);
     response
+}
+
+/// The reason that a request gives, URL-encoded.
+fn reason(headers: &HeaderMap) -> Option<String> {
+    let text = headers.get("x-audit-log-reason")?;
+    let text = decoded(&String::from_utf8_lossy(text.as_bytes()));
+    Some(text).filter(|text| !text.is_empty())
 }
 
 fn query(text: &str) -> Vec<(String, String)> {

@@ -36,7 +36,7 @@ pub(crate) use channel::{ANNOUNCEMENT, Channel, STAGE, TEXT, Thread, VOICE, exte
 pub(crate) use commands::{nonce, snowflake_of, with_guild};
 pub(crate) use dense_map::DenseMap;
 pub(crate) use documents::{Documents, Family};
-pub(crate) use guild::{Guild, View, status};
+pub(crate) use guild::{Ban, Guild, View, status};
 pub(crate) use member::{Member, MemberObject, Presence, PresenceUser, Status, Voice};
 pub(crate) use message::{EPHEMERAL, LOADING, Message, Reaction, Written, remember};
 pub(crate) use objects::{Emoji, Role, Scheduled, Sound, Stage, Sticker};

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::take_any;
 use crate::world::{
-    Dispatch, Id, Member, Planned, Presence, PresenceUser, Status, Voice, World, id, intents,
+    Ban, Dispatch, Id, Member, Planned, Presence, PresenceUser, Status, Voice, World, id, intents,
     some_presence, some_roles,
 };
 
@@ -110,7 +110,10 @@ impl World {
         match style {
             0 => member.roles = some_roles(&roles, &mut self.rng),
             1 => member.avatar = self.rng.random_range(0..3),
-            2 => member.timeout_ms = member.timeout_ms.is_none().then_some(now + 600_000),
+            2 => {
+                let until = (now + 600_000) * 1_000;
+                member.timeout_us = member.timeout_us.is_none().then_some(until);
+            }
             3 => member.premium_ms = member.premium_ms.is_none().then_some(now),
             4 => member.pending = !member.pending,
             5 if account.guilds.len() <= GUILDS_TOLD => {
@@ -212,7 +215,7 @@ impl World {
         let guild = self.guilds.get_mut(at)?;
         let place = guild.members.get(user)?.user;
         if guild.bans.len() < BANS {
-            guild.bans.push(place);
+            guild.bans.push(Ban::of(place));
         }
         let d = self.banned(at, place);
         self.agenda
@@ -224,8 +227,8 @@ impl World {
         let at = self.guilds.pick_where(&mut self.rng, |guild| {
             !guild.unavailable && !guild.bans.is_empty()
         })?;
-        let user = take_any(&mut self.guilds.get_mut(at)?.bans, &mut self.rng)?;
-        let d = self.banned(at, user);
+        let ban = take_any(&mut self.guilds.get_mut(at)?.bans, &mut self.rng)?;
+        let d = self.banned(at, ban.user);
         Some(self.tell(Some(at), "GUILD_BAN_REMOVE", intents::GUILD_MODERATION, d))
     }
 

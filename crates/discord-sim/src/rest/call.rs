@@ -38,6 +38,8 @@ pub(super) struct Call<'a> {
     pub(super) params: Vec<(&'static str, String)>,
     pub(super) query: Vec<(String, String)>,
     pub(super) body: Body,
+    /// Why it is done, for the audit log.
+    pub(super) reason: Option<String>,
     pub(super) now: Instant,
 }
 

@@ -8,8 +8,8 @@ use super::{
     refusal::{Refusal, Unknown},
 };
 use crate::{
-    protocol::snowflake::timestamp,
-    world::{Member, Planned, Role, id, intents, snowflake_of},
+    protocol::snowflake::{read_timestamp, timestamp},
+    world::{Ban, Member, Planned, Role, World, id, intents, snowflake_of},
 };
 
 /// What a request may set of a role.
@@ -88,9 +88,22 @@ pub(super) fn edit(call: &mut Call) -> Answer {
     let (guild, user, user_id) = named(call)?;
     let body = call.fields()?.clone();
     let roles = ids(&body, "roles");
-    let until = body.get("communication_disabled_until");
+    let until = match body.get("communication_disabled_until") {
+        None => None,
+        Some(Value::Null) => Some(None),
+        Some(until) => {
+            let until = until.as_str().and_then(read_timestamp);
+            Some(Some(until.ok_or_else(|| {
+                let message = "Could not parse the timestamp. Should be ISO8601.";
+                Refusal::form(
+                    "communication_disabled_until",
+                    "DATE_TIME_TYPE_PARSE",
+                    message,
+                )
+            })?))
+        }
+    };
     let moved = body.get("channel_id").cloned();
-    let now = call.world().clock_ms;
     let home = call.guild()?;
     if let Some(unknown) = roles
         .iter()
@@ -113,8 +126,7 @@ pub(super) fn edit(call: &mut Call) -> Answer {
         *flag = body.get(name).and_then(Value::as_bool).unwrap_or(*flag);
     }
     if let Some(until) = until {
-        // The world's own clock decides when it is over: a timeout of ten minutes.
-        member.timeout_ms = (!until.is_null()).then_some(now + 600_000);
+        member.timeout_us = until;
     }
     tell_update(call, guild, user_id);
     if let Some(Value::Null) = moved {
@@ -271,24 +283,31 @@ fn change_role(call: &mut Call, has: bool) -> Answer {
 }
 
 pub(super) fn bans(call: &mut Call) -> Answer {
-    let places = call.guild()?.bans.clone();
+    let bans = call.guild()?.bans.clone();
     let world = call.world();
-    let ban = |place: &u32| json!({"reason": null, "user": world.users[*place as usize].json()});
-    json(places.iter().map(ban).collect::<Vec<_>>())
+    json(
+        bans.iter()
+            .map(|ban| ban_object(world, ban))
+            .collect::<Vec<_>>(),
+    )
 }
 
-fn banned(call: &mut Call) -> Result<(u64, u32), Refusal> {
+fn ban_object(world: &World, ban: &Ban) -> Value {
+    json!({"reason": ban.reason, "user": world.users[ban.user as usize].json()})
+}
+
+fn banned(call: &mut Call) -> Result<(u64, Ban), Refusal> {
     let user = u32::try_from(call.user()?).unwrap_or(u32::MAX);
     let guild = call.guild()?;
-    let known = guild.bans.contains(&user);
+    let known = guild.bans.iter().find(|ban| ban.user == user).cloned();
     known
-        .then_some((guild.id, user))
+        .map(|ban| (guild.id, ban))
         .ok_or_else(|| Refusal::unknown(Unknown::Ban))
 }
 
 pub(super) fn ban_of(call: &mut Call) -> Answer {
-    let (_, user) = banned(call)?;
-    json(json!({"reason": null, "user": call.world().users[user as usize].json()}))
+    let (_, ban) = banned(call)?;
+    json(ban_object(call.world(), &ban))
 }
 
 pub(super) fn ban(call: &mut Call) -> Answer {
@@ -299,12 +318,15 @@ pub(super) fn ban(call: &mut Call) -> Answer {
 
 fn ban_one(call: &mut Call, user: usize) -> Result<(), Refusal> {
     let user_id = call.world().users[user].id;
-    let place = u32::try_from(user).unwrap_or(u32::MAX);
+    let ban = Ban {
+        user: u32::try_from(user).unwrap_or(u32::MAX),
+        reason: call.reason.as_deref().map(Into::into),
+    };
     let guild = call.guild()?;
     let at = guild.id;
     let is_member = guild.members.contains(user_id);
-    if !guild.bans.contains(&place) {
-        guild.bans.push(place);
+    if !guild.bans.iter().any(|known| known.user == ban.user) {
+        guild.bans.push(ban);
     }
     let d = json!({"user": call.world().users[user].json(), "guild_id": id(at)});
     call.tell(Some(at), "GUILD_BAN_ADD", intents::GUILD_MODERATION, &d);
@@ -335,8 +357,8 @@ pub(super) fn ban_many(call: &mut Call) -> Answer {
 }
 
 pub(super) fn unban(call: &mut Call) -> Answer {
-    let (at, user) = banned(call)?;
-    call.guild()?.bans.retain(|known| *known != user);
+    let (at, Ban { user, .. }) = banned(call)?;
+    call.guild()?.bans.retain(|known| known.user != user);
     let d = json!({"user": call.world().users[user as usize].json(), "guild_id": id(at)});
     call.tell(Some(at), "GUILD_BAN_REMOVE", intents::GUILD_MODERATION, &d);
     Ok(Reply::Empty)

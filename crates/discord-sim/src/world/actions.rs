@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{
-    Dispatch, Fields, Member, Message, Planned, Reaction, World, Written, id, intents, remember,
-    with_guild,
+    Ban, Dispatch, Fields, Member, Message, Planned, Reaction, World, Written, id, intents,
+    remember, with_guild,
 };
 
 /// Something that a user does. Where a guild, channel, user or message is left out, the first that fits is taken; of
@@ -387,7 +387,8 @@ impl World {
             return Ok(Vec::new());
         }
         let home = self.guilds.get_mut(guild).ok_or("no such guild")?;
-        home.bans.push(u32::try_from(scene.user).unwrap_or(0));
+        home.bans
+            .push(Ban::of(u32::try_from(scene.user).unwrap_or(0)));
         let d = json!({"user": self.users[scene.user].json(), "guild_id": id(guild)});
         Ok(vec![Dispatch::plain(
             Some(guild),

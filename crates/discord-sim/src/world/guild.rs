@@ -42,8 +42,7 @@ pub(crate) struct Guild {
     pub(crate) stages: DenseMap<Stage>,
     pub(crate) events: DenseMap<Scheduled>,
     pub(crate) messages: VecDeque<Message>,
-    /// Places in the world's list of users.
-    pub(crate) bans: Vec<u32>,
+    pub(crate) bans: Vec<Ban>,
     pub(crate) automod_rules: Vec<u64>,
     pub(crate) integrations: Vec<u64>,
     /// Channel and code.
@@ -51,6 +50,21 @@ pub(crate) struct Guild {
     /// The member that joined last, by user id: the one whose GUILD_MEMBER_ADD may be repeated.
     pub(crate) newest_member: Option<u64>,
     pub(crate) set: Overlay,
+}
+
+/// Somebody who is kept out of a guild.
+#[derive(Debug, Clone)]
+pub(crate) struct Ban {
+    /// Place in the world's list of users.
+    pub(crate) user: u32,
+    pub(crate) reason: Option<Box<str>>,
+}
+
+impl Ban {
+    /// A ban for which nobody gave a reason.
+    pub(crate) fn of(user: u32) -> Self {
+        Self { user, reason: None }
+    }
 }
 
 /// What of a guild a session wants to see in GUILD_CREATE.

@@ -6,7 +6,7 @@ use super::{
     user::{Id, User, UserObject},
     words,
 };
-use crate::protocol::snowflake::timestamp;
+use crate::protocol::snowflake::{timestamp, timestamp_us};
 
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Member {
@@ -21,7 +21,8 @@ pub(crate) struct Member {
     pub(crate) roles: Vec<u64>,
     pub(crate) joined_ms: u64,
     pub(crate) premium_ms: Option<u64>,
-    pub(crate) timeout_ms: Option<u64>,
+    /// Unix microseconds.
+    pub(crate) timeout_us: Option<u64>,
     pub(crate) deaf: bool,
     pub(crate) mute: bool,
     pub(crate) pending: bool,
@@ -73,7 +74,7 @@ impl Member {
             joined_at: timestamp(self.joined_ms),
             flags: Some(0),
             deaf: Some(self.deaf),
-            communication_disabled_until: self.timeout_ms.map(timestamp),
+            communication_disabled_until: self.timeout_us.map(timestamp_us),
             banner: Some(()),
             avatar: (self.avatar > 0).then(|| words::image(look ^ u64::from(self.avatar))),
             user: None,

@@ -196,7 +196,7 @@ impl RawClient {
     }
 
     /// All payloads until the connection ends, however long that takes.
-    pub(crate) async fn to_the_end(mut self) -> Vec<Value> {
+    pub(crate) async fn until_it_ends(mut self) -> Vec<Value> {
         let mut payloads = Vec::new();
         while let Some(Ok(message)) = self.socket.next().await {
             if message.as_close().is_none() {

@@ -612,3 +612,33 @@ async fn each_documented_route_refuses_what_is_unknown() {
     }
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
+
+/// What is no JSON is 50109 for whatever may have a body.
+#[tokio::test]
+async fn each_documented_route_refuses_what_is_no_json() {
+    let config = SimConfig {
+        rest_limits: false,
+        ..config()
+    };
+    let sim = start(config).await;
+    let mut wrong = Vec::new();
+    for route in routes() {
+        if matches!(route.method, "GET" | "DELETE") {
+            continue;
+        }
+        let mut path = format!("/api/v10{}", route.path);
+        while let Some((start, rest)) = path.split_once('{') {
+            let (_, end) = rest.split_once('}').unwrap();
+            path = format!("{start}1{end}");
+        }
+        for body in ["{", "{'content': 'x'}", "name=x", "{} {}"] {
+            let token = Some("Bot sim-token");
+            let url = sim.http_url();
+            let (status, answer) = request(&url, route.method, &path, token, Some(body)).await;
+            if (status, &answer["code"]) != (400, &json!(50_109)) {
+                wrong.push(format!("{} {body}: {status} {answer}", route.name()));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

@@ -147,7 +147,7 @@ async fn session(sim: &Sim, intents: u64) -> JoinHandle<Vec<Value>> {
     client.send(&json!({"op": 2, "d": d})).await;
     let ready = client.event("READY").await;
     tokio::spawn(async move {
-        let mut events = client.to_the_end().await;
+        let mut events = client.until_it_ends().await;
         events.insert(0, ready);
         events
     })

@@ -1,7 +1,7 @@
 //! REST: with twilight-http, and by hand for what a well-behaved client does not do.
 
 use discord_sim::{Sim, SimConfig};
-use serde_json::json;
+use serde_json::{Value, json};
 use twilight_http::Client;
 use twilight_model::id::Id;
 
@@ -180,5 +180,140 @@ async fn refusals_are_discords() {
             (status, Some(code)),
             "{path} {body}"
         );
+    }
+}
+
+/// "Embed Limits": each as large as it may be, and one larger; white space around a text does not count.
+#[tokio::test]
+async fn embeds_are_limited_as_documented() {
+    let config = SimConfig {
+        rest_limits: false,
+        ..config()
+    };
+    let sim = start(config).await;
+    let (_gateway, _) = RawClient::ready(&sim, 0, 1).await;
+    assert!(sim.quiet(DEADLINE).await);
+    let path = format!("/api/v10/channels/{}/messages", a_text_channel(&sim));
+    let ask = async |embeds: &Value| {
+        let (token, body) = (Some("Bot sim-token"), json!({"embeds": embeds}).to_string());
+        request(&sim.http_url(), "POST", &path, token, Some(&body)).await
+    };
+    let x = |count: usize| "x".repeat(count);
+    let fields =
+        |count: usize| json!([{"fields": vec![json!({"name": "n", "value": "v"}); count]}]);
+    let field = |name: usize, value: usize| {
+        let second = json!({"name": x(name), "value": x(value)});
+        json!([{"fields": [{"name": "n", "value": "v"}, second]}])
+    };
+    let sum = |more: usize| {
+        let footer = json!({"text": x(1_800 + more)});
+        json!([{"description": x(4_000)}, {"title": x(200), "footer": footer}])
+    };
+    for (good, bad, at) in [
+        (
+            json!([{"title": x(256)}]),
+            json!([{"title": x(257)}]),
+            "/0/title",
+        ),
+        (
+            json!([{"title": format!("  {}\n", x(256))}]),
+            json!([{"title": "t"}, {"title": x(257)}]),
+            "/1/title",
+        ),
+        (
+            json!([{"description": x(4_096)}]),
+            json!([{"description": x(4_097)}]),
+            "/0/description",
+        ),
+        (
+            json!([{"footer": {"text": x(2_048)}}]),
+            json!([{"footer": {"text": x(2_049)}}]),
+            "/0/footer/text",
+        ),
+        (
+            json!([{"author": {"name": x(256)}}]),
+            json!([{"author": {"name": x(257)}}]),
+            "/0/author/name",
+        ),
+        (fields(25), fields(26), "/0/fields"),
+        (field(256, 1), field(257, 1), "/0/fields/1/name"),
+        (field(1, 1_024), field(1, 1_025), "/0/fields/1/value"),
+        (field(1, 1), field(1, 0), "/0/fields/1/value"),
+        (sum(0), sum(1), ""),
+        (
+            Value::Array(vec![json!({"title": "t"}); 10]),
+            Value::Array(vec![json!({"title": "t"}); 11]),
+            "",
+        ),
+    ] {
+        let (status, answer) = ask(&good).await;
+        assert_eq!(status, 200, "{at}: {answer}");
+        let (status, answer) = ask(&bad).await;
+        assert_eq!((status, &answer["code"]), (400, &json!(50_035)), "{at}");
+        let errors = answer.pointer(&format!("/errors/embeds{at}/_errors"));
+        assert!(errors.is_some_and(Value::is_array), "{at}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn a_timeout_and_a_bans_reason_are_kept_as_they_were_sent() {
+    let sim = start(config()).await;
+    let (mut gateway, ready) = RawClient::ready(&sim, 0, 1).await;
+    let guild = ready["d"]["guilds"][0]["id"].as_str().unwrap();
+    let at = format!("/api/v10/guilds/{guild}");
+    let base = sim.http_url();
+    let ask = async |method: &str, path: String, body: Value| {
+        let (token, body) = (Some("Bot sim-token"), body.to_string());
+        request(&base, method, &path, token, Some(&body)).await
+    };
+    let all = format!("{at}/members?limit=10");
+    let (_, members) = ask("GET", all, Value::Null).await;
+    let is_user = |member: &&Value| member["user"].get("bot").is_none();
+    let member = members.as_array().unwrap().iter().rfind(is_user).unwrap();
+    let user = member["user"]["id"].as_str().unwrap();
+    let member = format!("{at}/members/{user}");
+    for (sent, kept) in [
+        (
+            json!("2030-01-02T03:04:05.678901+00:00"),
+            json!("2030-01-02T03:04:05.678901+00:00"),
+        ),
+        (
+            json!("2030-01-02T03:04:05Z"),
+            json!("2030-01-02T03:04:05.000000+00:00"),
+        ),
+        (
+            json!("2030-01-02T03:04:05.5+02:00"),
+            json!("2030-01-02T01:04:05.500000+00:00"),
+        ),
+        (Value::Null, Value::Null),
+    ] {
+        let body = json!({"communication_disabled_until": sent});
+        let (status, answer) = ask("PATCH", member.clone(), body).await;
+        assert_eq!(
+            (status, &answer["communication_disabled_until"]),
+            (200, &kept)
+        );
+        let told = gateway.event("GUILD_MEMBER_UPDATE").await;
+        assert_eq!(told["d"]["communication_disabled_until"], kept);
+    }
+    for wrong in [json!("soon"), json!(1_900_000_000)] {
+        let body = json!({"communication_disabled_until": wrong});
+        let (status, answer) = ask("PATCH", member.clone(), body).await;
+        assert_eq!((status, &answer["code"]), (400, &json!(50_035)));
+    }
+
+    let ban = format!("{at}/bans/{user}");
+    for (reason, kept) in [
+        ("sp%C3%A4m%2C+again", json!("späm,+again")),
+        ("", Value::Null),
+    ] {
+        let token = format!("Bot sim-token\r\nX-Audit-Log-Reason: {reason}");
+        let (status, _) = request(&base, "PUT", &ban, Some(&token), Some("{}")).await;
+        assert_eq!(status, 204);
+        let (_, one) = ask("GET", ban.clone(), Value::Null).await;
+        assert_eq!((&one["reason"], &one["user"]["id"]), (&kept, &json!(user)));
+        let (_, all) = ask("GET", format!("{at}/bans"), Value::Null).await;
+        assert_eq!(all, json!([one]));
+        assert_eq!(ask("DELETE", ban.clone(), Value::Null).await.0, 204);
     }
 }

@@ -15,6 +15,10 @@ use crate::{
 const MAX_CONTENT: usize = 2_000;
 /// Most embeds, and most files.
 const MAX_EMBEDS: usize = 10;
+/// Most fields of an embed.
+const MAX_FIELDS: usize = 25;
+/// Most characters in all embeds of a message.
+const MAX_EMBEDDED: usize = 6_000;
 /// Flag of a message whose previews are suppressed, whose notification is, and which is made of components.
 const SETTABLE: u64 = 1 << 2 | EPHEMERAL as u64 | 1 << 12 | 1 << 15;
 const COMPONENTS_V2: u32 = 1 << 15;
@@ -112,28 +116,69 @@ fn embeds_of(embeds: &Value) -> Result<Vec<Value>, Refusal> {
         let message = "Must be 10 or fewer in length.";
         return Err(Refusal::form("embeds", "BASE_TYPE_MAX_LENGTH", message));
     }
-    let embed = |(place, embed): (usize, &Value)| {
-        for (field, most) in [("title", 256), ("description", 4_096)] {
-            if embed[field]
-                .as_str()
-                .is_some_and(|text| text.chars().count() > most)
-            {
-                let message = format!("Must be {most} or fewer in length.");
-                return Err(Refusal::form(
-                    &format!("embeds.{place}.{field}"),
-                    "BASE_TYPE_MAX_LENGTH",
-                    &message,
-                ));
-            }
-        }
+    let mut sum = 0;
+    for (place, embed) in list.iter().enumerate() {
+        sum += embed_length(&format!("embeds.{place}"), embed)?;
+    }
+    if sum > MAX_EMBEDDED {
+        let message = "Embed size exceeds maximum size of 6000";
+        return Err(Refusal::form("embeds", "MAX_EMBED_SIZE_EXCEEDED", message));
+    }
+    let embed = |embed: &Value| {
         let mut embed = embed.clone();
         if let Some(fields) = embed.as_object_mut() {
             fields.retain(|_, value| !value.is_null());
             fields.insert("type".to_owned(), json!("rich"));
         }
-        Ok(embed)
+        embed
     };
-    list.iter().enumerate().map(embed).collect()
+    Ok(list.iter().map(embed).collect())
+}
+
+/// Checks an embed; returns how many of its characters count.
+fn embed_length(at: &str, embed: &Value) -> Result<usize, Refusal> {
+    let mut sum = optional_length(at, embed, "title", 256)?;
+    sum += optional_length(at, embed, "description", 4_096)?;
+    for (object, name, most) in [("footer", "text", 2_048), ("author", "name", 256)] {
+        if embed[object].is_object() {
+            sum += length(&format!("{at}.{object}"), &embed[object], name, most)?;
+        }
+    }
+    let fields = embed["fields"].as_array().map_or(&[][..], Vec::as_slice);
+    if fields.len() > MAX_FIELDS {
+        let message = format!("Must be {MAX_FIELDS} or fewer in length.");
+        let field = format!("{at}.fields");
+        return Err(Refusal::form(&field, "BASE_TYPE_MAX_LENGTH", &message));
+    }
+    for (place, field) in fields.iter().enumerate() {
+        let at = format!("{at}.fields.{place}");
+        sum += length(&at, field, "name", 256)? + length(&at, field, "value", 1_024)?;
+    }
+    Ok(sum)
+}
+
+/// The length of a text that must be there.
+fn length(at: &str, object: &Value, name: &str, most: usize) -> Result<usize, Refusal> {
+    match optional_length(at, object, name, most)? {
+        0 => Err(Refusal::required(&format!("{at}.{name}"))),
+        length => Ok(length),
+    }
+}
+
+/// The length of a text without the white space around it, which does not count.
+fn optional_length(at: &str, object: &Value, name: &str, most: usize) -> Result<usize, Refusal> {
+    let text = match &object[name] {
+        Value::String(text) => text.trim().chars().count(),
+        // Other types are converted.
+        Value::Null => 0,
+        other => other.to_string().chars().count(),
+    };
+    if text > most {
+        let message = format!("Must be {most} or fewer in length.");
+        let field = format!("{at}.{name}");
+        return Err(Refusal::form(&field, "BASE_TYPE_MAX_LENGTH", &message));
+    }
+    Ok(text)
 }
 
 /// Discord numbers the components that have no number.
