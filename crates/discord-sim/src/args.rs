@@ -22,8 +22,8 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7080
 /// POST /sim/load {"events": 1000, "rate": 100, "duration_ms": 5000, "mix": ["MESSAGE_CREATE"]}, DELETE
 /// /sim/load; POST /sim/act {"do": "command", "name": "ping", "options": {"n": 1}, "guild": "1", "channel": "2",
 /// "user": "3"} (do: "command", "autocomplete", "component" or "modal" with "custom_id", "message" or "edit" with
-/// "content", "delete", "react" or "unreact" with "emoji", "type", "join", "leave", "ban"; "message": "4"; what is not
-/// named is chosen); POST /sim/inject {"shard": 0, "t": "NAME", "d": "text"} or {"raw": "text"}.
+/// "content", "delete", "react" or "unreact" with "emoji", "vote" or "unvote" with "answer": 1, "type", "join", "leave",
+/// "ban"; "message": "4"; what is not named is chosen); POST /sim/inject {"shard": 0, "t": "NAME", "d": "text"} or {"raw": "text"}.
 ///
 /// POST /sim/fault {"fault": …, "shard": 0} (no shard: all). At once: "drop", "black_hole", "reconnect",
 /// "reconnect_then_silence", {"invalid_session": {"resumable": true}}, "request_heartbeat", {"close": 4000}. Lasting:

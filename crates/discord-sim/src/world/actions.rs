@@ -1,6 +1,7 @@
 //! What somebody does, because a test wants it: types a command, writes, reacts, joins.
 
 mod interactions;
+mod votes;
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -50,6 +51,9 @@ pub struct Action {
     /// An emoji, or `name:id`.
     #[serde(default)]
     pub emoji: Option<String>,
+    /// The answer of a poll, by its number.
+    #[serde(default)]
+    pub answer: Option<u8>,
 }
 
 /// What can be done.
@@ -74,6 +78,10 @@ pub enum Deed {
     React,
     /// Takes its reaction back.
     Unreact,
+    /// Votes in a poll.
+    Vote,
+    /// Takes its vote back.
+    Unvote,
     /// Begins to type.
     Type,
     /// Joins a guild.
@@ -172,6 +180,7 @@ impl World {
                 )]
             }
             Deed::React | Deed::Unreact => self.reaction(action, &scene)?,
+            Deed::Vote | Deed::Unvote => self.vote(action, &scene)?,
             Deed::Type => {
                 let d = json!({
                     "user_id": id(user), "timestamp": self.clock_ms / 1_000, "channel_id": id(scene.channel),
@@ -477,6 +486,29 @@ mod tests {
             (told[0].t.as_str(), &d["tts"]),
             ("MESSAGE_UPDATE", &json!(false))
         );
+    }
+
+    #[test]
+    fn somebody_votes_once_for_each_answer() {
+        let mut world = World::new(WorldConfig::default());
+        let (_, done) = act(&mut world, json!({"do": "message", "content": "?"}));
+        let home = world.guilds.get_mut(done.guild.unwrap().parse().unwrap());
+        let message = home.unwrap().messages.back_mut().unwrap();
+        message.written.as_mut().unwrap().poll = Some(json!({
+            "answers": [{"answer_id": 1}, {"answer_id": 2}], "allow_multiselect": false,
+            "results": {"is_finalized": false, "answer_counts": []},
+        }));
+        let mut vote = |what: &str, answer: u8| {
+            let action = json!({"do": what, "answer": answer, "message": done.id});
+            let told = world.act(&serde_json::from_value(action).unwrap())?.0;
+            Ok::<_, String>(told.into_iter().map(|told| told.t).collect::<Vec<_>>())
+        };
+        let (added, removed) = ("MESSAGE_POLL_VOTE_ADD", "MESSAGE_POLL_VOTE_REMOVE");
+        assert_eq!(vote("vote", 1).unwrap(), [added]);
+        assert!(vote("vote", 1).is_err() && vote("unvote", 2).is_err());
+        assert_eq!(vote("vote", 2).unwrap(), [removed, added]);
+        assert_eq!(vote("unvote", 2).unwrap(), [removed]);
+        assert!(vote("vote", 3).is_err());
     }
 
     #[test]

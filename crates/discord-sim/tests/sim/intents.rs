@@ -18,13 +18,11 @@ use crate::{
 
 const INTENTS: &str = include_str!("documented_intents.tsv");
 
-/// What does not occur here: RESUMED (`sessions` has it), and what a bot can't see or do in direct messages.
+/// What does not occur here: RESUMED (`sessions` has it), and what a bot can't do in direct messages.
 const UNSEEN: &[(&str, Of)] = &[
     ("RESUMED", Of::Any),
     ("MESSAGE_REACTION_REMOVE_ALL", Of::Private),
     ("MESSAGE_REACTION_REMOVE_EMOJI", Of::Private),
-    ("MESSAGE_POLL_VOTE_ADD", Of::Private),
-    ("MESSAGE_POLL_VOTE_REMOVE", Of::Private),
 ];
 
 /// Which events of a name.
@@ -176,6 +174,19 @@ async fn talk_in_private(sim: &Sim, user: &str) {
     ask("PUT", &reaction, Value::Null).await;
     ask("DELETE", &reaction, Value::Null).await;
     ask("PUT", &format!("{at}/pins/{message}"), Value::Null).await;
+    let answers = json!([{"poll_media": {"text": "a"}}, {"poll_media": {"text": "b"}}]);
+    let poll = json!({"question": {"text": "q"}, "answers": answers});
+    let polled = ask("POST", &format!("{at}/messages"), json!({"poll": poll})).await;
+    // The second vote takes the place of the first, and is taken back.
+    for (deed, answer) in [("vote", 2), ("vote", 1), ("unvote", 1), ("vote", 2)] {
+        let action = json!({"do": deed, "channel": channel, "answer": answer});
+        let action: Action = serde_json::from_value(action).unwrap();
+        sim.act(&action).unwrap();
+    }
+    let polled = format!("{at}/messages/{}", polled["id"].as_str().unwrap());
+    let shown = ask("GET", &polled, Value::Null).await;
+    let expected = json!([{"id": 2, "count": 1, "me_voted": false}]);
+    assert_eq!(shown["poll"]["results"]["answer_counts"], expected);
     for deed in ["message", "edit", "react", "unreact", "type", "delete"] {
         let action = json!({"do": deed, "channel": channel, "content": "z"});
         let action: Action = serde_json::from_value(action).unwrap();
