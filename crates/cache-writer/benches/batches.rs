@@ -97,7 +97,7 @@ fn journal(old: &[String]) -> String {
     for (sequence, old) in (1..).zip(old) {
         journal.push(SESSION, sequence, Some(old), None);
     }
-    journal.finish("batch/1")
+    JournalWriter::finish("batch/1", [&journal])
 }
 
 #[divan::bench]

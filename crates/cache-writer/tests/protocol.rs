@@ -1,5 +1,5 @@
 //! The owner's protocol against a model of Redis, of RabbitMQ and of Discord's order, under random schedules: crashes, lost
-//! channels, answers that never come, transactions that arrive late, older data, refused writes, redelivery, two processes, two totals of shards, or two
+//! channels, answers that never come, transactions that arrive late, older data, refused writes, refused messages, redelivery, two processes, two totals of shards, or two
 //! versions of the writer.
 //! What P1 to P4 promise must hold after each.
 
@@ -20,7 +20,7 @@ use proptest::prelude::*;
 use world::{Faults, World};
 
 fn faults() -> impl Strategy<Value = Faults> {
-    proptest::array::uniform8(proptest::bool::weighted(0.4)).prop_map(|on| {
+    proptest::array::uniform9(proptest::bool::weighted(0.4)).prop_map(|on| {
         let [
             crashes,
             cuts,
@@ -30,6 +30,7 @@ fn faults() -> impl Strategy<Value = Faults> {
             refusals,
             handovers,
             update,
+            nacks,
         ] = on;
         Faults {
             crashes,
@@ -40,6 +41,7 @@ fn faults() -> impl Strategy<Value = Faults> {
             refusals,
             handovers,
             update,
+            nacks,
         }
     })
 }

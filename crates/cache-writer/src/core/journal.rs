@@ -1,6 +1,6 @@
-//! The journal: what is needed to publish a batch again that was applied but perhaps not published.
+//! The journal: what is needed to publish batches again that were applied but perhaps not published.
 //!
-//! It is written in the transaction that applies the batch. Whoever takes the partition over after a crash finds in it
+//! It is written in the transaction that applies the last of them. Whoever takes the partition over after a crash finds in it
 //! the `old` values that can't be computed any more, because the state has moved on.
 //!
 //! Its text is `{"version":2,"batch":"<id>","events":[[session, sequence, old, gap], …]}`; version 1 was the bare array.
@@ -26,7 +26,7 @@ pub enum JournalError {
     Unreadable(#[from] serde_json::Error),
 }
 
-/// A journal that is being written.
+/// What a batch adds to the journal.
 #[derive(Clone, Debug, Default)]
 pub struct JournalWriter {
     entries: String,
@@ -35,12 +35,13 @@ pub struct JournalWriter {
 impl JournalWriter {
     /// Adds an event of the batch with what is published beside its payload.
     pub fn push(&mut self, session: &str, sequence: u64, old: Option<&str>, gap: Option<&Gap>) {
-        self.entries
-            .push_str(if self.entries.is_empty() { "[" } else { ",[" });
+        if !self.entries.is_empty() {
+            self.entries.push(',');
+        }
         // Writing to a string can't fail.
         let _ = write!(
             self.entries,
-            "{},{sequence},",
+            "[{},{sequence},",
             serde_json::Value::from(session)
         );
         self.entries.push_str(old.unwrap_or("null"));
@@ -50,13 +51,15 @@ impl JournalWriter {
         self.entries.push(']');
     }
 
-    /// The stored text. `batch` is an id that no other batch has.
+    /// The stored text: what these batches add, in order. `last` is the id of the last of them, which no other batch has.
     #[must_use]
-    pub fn finish(self, batch: &str) -> String {
+    pub fn finish<'a>(last: &str, batches: impl IntoIterator<Item = &'a Self>) -> String {
+        let entries = batches.into_iter().map(|batch| &*batch.entries);
+        let entries: Vec<_> = entries.filter(|entries| !entries.is_empty()).collect();
         format!(
             r#"{{"version":{VERSION},"batch":{},"events":[{}]}}"#,
-            serde_json::Value::from(batch),
-            self.entries
+            serde_json::Value::from(last),
+            entries.join(",")
         )
     }
 }
@@ -86,9 +89,9 @@ struct Entry<'a>(
 );
 
 impl Journal {
-    /// The journal of a batch of which everything is published.
+    /// The journal that ends with a batch, all of which is published by who asks, or about to be.
     #[must_use]
-    pub fn confirmed(batch: String) -> Self {
+    pub fn published(batch: String) -> Self {
         Self {
             batch: Some(batch),
             entries: HashMap::new(),
@@ -131,7 +134,7 @@ impl Journal {
         })
     }
 
-    /// The batch it belongs to; none for a journal of version 1, or if there is no journal.
+    /// The last batch in it; none for a journal of version 1, or if there is no journal.
     #[must_use]
     pub fn batch(&self) -> Option<&str> {
         self.batch.as_deref()
@@ -168,7 +171,7 @@ mod tests {
         let mut writer = JournalWriter::default();
         writer.push("b\"", 1, None, Some(&gap));
         writer.push("b\"", 2, Some(r#"{ "x":1.00 }"#), None);
-        let mut journal = Journal::decode(&writer.finish("b/1")).unwrap();
+        let mut journal = Journal::decode(&JournalWriter::finish("b/1", [&writer])).unwrap();
         assert_eq!(journal.batch(), Some("b/1"));
         assert_eq!(
             journal.take("b\"", 1),
@@ -185,9 +188,27 @@ mod tests {
 
     #[test]
     fn an_empty_journal_is_a_journal() {
-        let text = JournalWriter::default().finish("x");
+        let text = JournalWriter::finish("x", [&JournalWriter::default()]);
         assert_eq!(text, r#"{"version":2,"batch":"x","events":[]}"#);
         assert!(Journal::decode(&text).unwrap().is_empty());
+    }
+
+    #[test]
+    fn a_journal_of_several_batches_holds_all_of_them() {
+        let mut batches = [(); 3].map(|()| JournalWriter::default());
+        batches[0].push("s", 1, None, None);
+        batches[2].push("s", 2, Some("{}"), None);
+        batches[2].push("t", 1, None, None);
+        let text = JournalWriter::finish("b/3", &batches);
+        assert_eq!(
+            text,
+            r#"{"version":2,"batch":"b/3","events":[["s",1,null,null],["s",2,{},null],["t",1,null,null]]}"#
+        );
+        let mut journal = Journal::decode(&text).unwrap();
+        for (session, sequence) in [("s", 1), ("s", 2), ("t", 1)] {
+            assert!(journal.take(session, sequence).is_some());
+        }
+        assert!(journal.is_empty());
     }
 
     #[test]

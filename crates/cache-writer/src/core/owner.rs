@@ -8,17 +8,16 @@
 //! 2. **Judge** each event by its sequence: new; applied and in the journal, so perhaps not published; or applied and
 //!    published, so to be dropped. What the journal has is **published** again with the `old` it had.
 //! 3. For each batch of what is new: **purge**, **read**, **commit** (entities, applied sequences and journal in one
-//!    transaction), **publish** and await the confirms.
-//! 4. **Acknowledge** deliveries whose events are all done.
+//!    transaction), **publish**. While its confirms are awaited, the next batches take the same way.
+//! 4. **Acknowledge** deliveries whose events are all done: applied, published and confirmed.
 //!
 //! If Redis fails, the outcome of what was under way is not known: the next claim tells, and the events that are not done
 //! are judged again. If publishing fails, the channel is dead, and with it the right to the partition: the owner ends.
 //!
-//! **Invariant:** the journal is replaced only when all that it held is confirmed, so "applied and not in the journal" implies
-//! "published". Redelivered events come in the order in which they came first, so those that are applied precede those that
-//! are new, and are done before the first commit. A crash between any two steps therefore loses nothing.
-//!
-//! One batch is under way at a time, since the journal has one place.
+//! **Invariant:** what is in the journal stays there until it is confirmed: each batch's journal also holds what is in flight. So
+//! "applied and not in the journal" implies "published". Redelivered events come in the order in which they came first, so
+//! those that are applied precede those that are new, and what a predecessor's journal has of them is confirmed before the first
+//! commit. A crash between any two steps therefore loses nothing.
 
 mod action;
 #[cfg(test)]
@@ -35,8 +34,10 @@ use super::{
     journal::{Journal, JournalError, JournalWriter},
 };
 
-/// The most events of one transaction: what bounds the journal, and the time that Redis is held up.
+/// The most events of one transaction: what bounds the time that Redis is held up.
 pub const MAX_BATCH: usize = 1_000;
+/// Publications that may be in flight when a batch is begun: what bounds the journal, which is written with each batch.
+const MAX_IN_FLIGHT: usize = 2;
 
 /// The owner of a partition, from its first delivery until it lets go.
 #[derive(Debug)]
@@ -50,20 +51,25 @@ pub struct Owner {
     claimed: bool,
     batches: u64,
     /// The batch whose commit was sent, while its outcome is not known.
-    attempted: Option<String>,
+    attempted: Option<Batch>,
     applied: Arc<Applied>,
-    confirmed: Option<Arc<Applied>>,
-    /// The journal on Redis as far as its events are not known to be confirmed.
+    /// What is applied and published for certain.
+    published: Option<Arc<Applied>>,
+    /// The journal on Redis as far as its events are neither published by this owner nor known to be.
     journal: Journal,
     /// Whether Redis may lack applied sequences that are known here.
     rewrite: bool,
+    /// The events in hand: those that were delivered last.
     events: Vec<EventId>,
-    done: Vec<bool>,
-    /// All events before it are done.
+    /// How many were delivered before them.
+    before: usize,
+    /// Of all events the first that is not done.
     front: usize,
-    /// For each delivery the end of its events.
-    ends: Vec<usize>,
-    acknowledged: usize,
+    /// How far those from the front on have come.
+    stages: VecDeque<Stage>,
+    /// For each delivery that is not acknowledged the end of its events.
+    ends: VecDeque<usize>,
+    in_flight: VecDeque<InFlight>,
     unreadable: Option<String>,
     new: VecDeque<New>,
     step: Step,
@@ -78,7 +84,15 @@ struct New {
     gap: Option<Gap>,
 }
 
-/// What is to be done with the events in hand, or under way.
+/// How far an event has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    InHand,
+    InFlight,
+    Done,
+}
+
+/// What is to be done with the events in hand.
 #[derive(Debug, Default)]
 enum Step {
     #[default]
@@ -88,16 +102,30 @@ enum Step {
     Read(Vec<New>),
     Commit(Batch),
     Publish(Batch),
-    /// Under way, of the batch of this id, or from the journal that was found.
-    Publishing(Vec<usize>, Option<String>),
+}
+
+/// What is published and not confirmed yet.
+#[derive(Debug)]
+struct InFlight {
+    /// Their numbers among all events.
+    events: Vec<usize>,
+    /// None if they come from a journal that was found.
+    batch: Option<Applying>,
+}
+
+/// What a batch writes beside the entities.
+#[derive(Debug)]
+struct Applying {
+    applied: Arc<Applied>,
+    journal: JournalWriter,
 }
 
 /// A batch that is planned.
 #[derive(Debug)]
 struct Batch {
     id: String,
-    applied: Arc<Applied>,
     commit: Commit,
+    applying: Applying,
     publications: Vec<Publication>,
 }
 
@@ -114,14 +142,15 @@ impl Owner {
             batches: 0,
             attempted: None,
             applied: known.unwrap_or_default(),
-            confirmed: None,
+            published: None,
             journal: Journal::default(),
             rewrite: false,
             events: Vec::new(),
-            done: Vec::new(),
+            before: 0,
             front: 0,
-            ends: Vec::new(),
-            acknowledged: 0,
+            stages: VecDeque::new(),
+            ends: VecDeque::new(),
+            in_flight: VecDeque::new(),
             unreadable: None,
             new: VecDeque::new(),
             step: Step::Judge,
@@ -132,8 +161,8 @@ impl Owner {
 
     /// What is applied and published for certain; none before the first batch of this owner.
     #[must_use]
-    pub fn confirmed(&self) -> Option<&Arc<Applied>> {
-        self.confirmed.as_ref()
+    pub fn published(&self) -> Option<&Arc<Applied>> {
+        self.published.as_ref()
     }
 
     /// What has happened since this was asked last.
@@ -144,21 +173,20 @@ impl Owner {
     /// Whether the journal can be deleted: everything in it is confirmed.
     #[must_use]
     pub fn may_retire(&self) -> bool {
-        self.claimed && self.journal.is_empty() && self.front == self.events.len()
+        self.claimed && self.journal.is_empty() && self.stages.is_empty()
     }
 
     /// Deliveries have come, each with so many events; only when [`Action::Await`] asks for them. `unreadable` says why one more
     /// behind them can't be read, if there is one.
     pub fn delivered(&mut self, deliveries: Vec<Vec<EventId>>, unreadable: Option<String>) {
+        self.before += self.events.len();
         self.events.clear();
-        self.ends.clear();
         for events in deliveries {
             self.events.extend(events);
-            self.ends.push(self.events.len());
+            self.ends.push_back(self.before + self.events.len());
         }
-        self.done = vec![false; self.events.len()];
-        self.front = 0;
-        self.acknowledged = 0;
+        let delivered = self.before + self.events.len();
+        self.stages.resize(delivered - self.front, Stage::InHand);
         self.unreadable = unreadable;
         self.step = Step::Judge;
     }
@@ -171,7 +199,6 @@ impl Owner {
         }
         self.held = true;
         self.claimed = true;
-        self.step = Step::Judge;
     }
 
     /// What the first `batch` of the events of [`Action::Purge`] need purged is purged.
@@ -189,28 +216,25 @@ impl Owner {
 
     /// The batch is applied.
     pub fn committed(&mut self) {
-        if let Step::Commit(batch) = std::mem::take(&mut self.step) {
-            self.applied = batch.applied.clone();
+        if let Some(batch) = self.attempted.take() {
+            self.applied = batch.applying.applied.clone();
             self.rewrite = false;
-            self.attempted = None;
-            self.step = Step::Publish(batch);
+            self.is_applied(batch);
         }
     }
 
-    /// What was to be published is confirmed.
-    pub fn published(&mut self) {
-        let Step::Publishing(events, batch) = std::mem::take(&mut self.step) else {
+    /// All of the [`Action::Publish`] that is the oldest in flight is confirmed.
+    pub fn confirmed(&mut self) {
+        let Some(InFlight { events, batch }) = self.in_flight.pop_front() else {
             return;
         };
-        if let Some(id) = batch {
-            self.journal = Journal::confirmed(id);
-            self.confirmed = Some(self.applied.clone());
+        if let Some(batch) = batch {
+            self.published = Some(batch.applied);
         }
         for event in events {
-            self.done[event] = true;
+            self.stages[event - self.front] = Stage::Done;
         }
         self.advance();
-        self.step = Step::Purge;
     }
 
     /// Redis has failed: no answer in time, a lost connection, a write that it does not take for now.
@@ -224,7 +248,7 @@ impl Owner {
         self.end = Some(Reason::Fenced);
     }
 
-    /// What was to be published is not confirmed, and can't be any more.
+    /// What is in flight is not confirmed, and can't be any more.
     pub fn unpublished(&mut self) {
         self.end = Some(Reason::Unpublished);
     }
@@ -239,9 +263,10 @@ impl Owner {
             if let Some(deliveries) = self.acknowledge() {
                 return Action::Acknowledge(deliveries);
             }
-            if self.front == self.events.len() {
-                match self.unreadable.take() {
+            if !self.stages.contains(&Stage::InHand) {
+                match self.unreadable.take_if(|_| self.in_flight.is_empty()) {
                     Some(what) => self.end = Some(Reason::Unreadable(what)),
+                    None if self.unreadable.is_some() => return Action::AwaitConfirm,
                     None => return Action::Await,
                 }
             } else if !self.claimed {
@@ -271,7 +296,14 @@ impl Owner {
                 };
                 None
             }
-            Step::Replay(publications) => Some(self.publish(publications, None)),
+            Step::Replay(publications) => {
+                self.step = Step::Purge;
+                Some(self.publish(publications, None))
+            }
+            Step::Purge if self.must_wait() => {
+                self.step = Step::Purge;
+                Some(Action::AwaitConfirm)
+            }
             Step::Purge => {
                 let candidates = self.new.iter().take(MAX_BATCH);
                 let action = Action::Purge(candidates.map(|new| new.event).collect());
@@ -284,22 +316,29 @@ impl Owner {
             }
             Step::Commit(mut batch) => {
                 let commit = std::mem::take(&mut batch.commit);
-                self.attempted = Some(batch.id.clone());
-                self.step = Step::Commit(batch);
+                self.attempted = Some(batch);
                 Some(Action::Commit(commit))
             }
-            Step::Publish(batch) => Some(self.publish(batch.publications, Some(batch.id))),
-            // Its end is awaited: asked too early.
-            Step::Publishing(events, batch) => {
-                self.step = Step::Publishing(events, batch);
-                Some(Action::Await)
+            Step::Publish(batch) => {
+                self.step = Step::Purge;
+                Some(self.publish(batch.publications, Some(batch.applying)))
             }
         }
     }
 
-    fn publish(&mut self, publications: Vec<Publication>, batch: Option<String>) -> Action {
-        let events = publications.iter().map(|publication| publication.event);
-        self.step = Step::Publishing(events.collect(), batch);
+    /// Whether a commit would replace a journal whose events are not confirmed, or make it too long.
+    fn must_wait(&self) -> bool {
+        let is_replay = |in_flight: &InFlight| in_flight.batch.is_none();
+        self.in_flight.len() >= MAX_IN_FLIGHT || self.in_flight.iter().any(is_replay)
+    }
+
+    fn publish(&mut self, publications: Vec<Publication>, batch: Option<Applying>) -> Action {
+        let number = |publication: &Publication| self.before + publication.event;
+        let events: Vec<_> = publications.iter().map(number).collect();
+        for event in &events {
+            self.stages[event - self.front] = Stage::InFlight;
+        }
+        self.in_flight.push_back(InFlight { events, batch });
         Action::Publish(publications)
     }
 
@@ -309,7 +348,8 @@ impl Owner {
         let (mut replays, mut duplicates) = (Vec::new(), 0);
         let mut ahead = Applied::clone(&self.applied);
         for (at, event) in self.events.iter().enumerate() {
-            if self.done[at] {
+            let number = self.before + at;
+            if number < self.front || self.stages[number - self.front] != Stage::InHand {
                 continue;
             }
             let (session, sequence) = (&*event.session, event.sequence);
@@ -325,7 +365,7 @@ impl Owner {
                         gap: journaled.gap,
                     }),
                     None => {
-                        self.done[at] = true;
+                        self.stages[number - self.front] = Stage::Done;
                         duplicates += 1;
                     }
                 },
@@ -362,15 +402,25 @@ impl Owner {
         shards.dedup();
         self.batches += 1;
         let id = format!("{}/{}", self.nonce, self.batches);
+        let in_flight = self.in_flight.iter().filter_map(|one| one.batch.as_ref());
+        let unconfirmed = in_flight.map(|batch| &batch.journal).chain([&journal]);
         Batch {
             commit: Commit {
                 applied: applied.encode(shards),
-                journal: journal.finish(&id),
+                journal: JournalWriter::finish(&id, unconfirmed),
+            },
+            applying: Applying {
+                applied: Arc::new(applied),
+                journal,
             },
             id,
-            applied: Arc::new(applied),
             publications,
         }
+    }
+
+    fn is_applied(&mut self, batch: Batch) {
+        self.journal = Journal::published(batch.id.clone());
+        self.step = Step::Publish(batch);
     }
 
     /// Takes in what Redis says. What is known here beyond that was applied once, and lost with newer data: a fail-over to a replica
@@ -379,13 +429,15 @@ impl Owner {
         let lost = self.applied.ahead_of(&stored);
         stored.merge(&self.applied, &lost);
         self.applied = Arc::new(stored);
-        // The same journal as before is kept as it is here: what was published from it since is not to be published again. So it
-        // is if Redis came back with an older one, whose events are confirmed.
+        self.step = Step::Judge;
         let attempted = self.attempted.take();
-        let is_attempted = attempted.is_some() && journal.batch() == attempted.as_deref();
-        let is_same = journal.batch() == self.journal.batch() || !lost.is_empty();
-        if !self.held || is_attempted || !is_same {
-            self.journal = journal;
+        match attempted.filter(|batch| journal.batch() == Some(&*batch.id)) {
+            Some(batch) => self.is_applied(batch),
+            // The same journal as before is kept as it is here: what was published from it since is not to be published again. So
+            // it is if Redis came back with an older one, whose events are published.
+            None if self.held && journal.batch() == self.journal.batch() => {}
+            None if self.held && !lost.is_empty() => {}
+            None => self.journal = journal,
         }
         if !lost.is_empty() {
             self.rewrite = true;
@@ -395,15 +447,19 @@ impl Owner {
     }
 
     fn advance(&mut self) {
-        let done = self.done[self.front..].iter().take_while(|done| **done);
-        self.front += done.count();
+        while self
+            .stages
+            .pop_front_if(|stage| *stage == Stage::Done)
+            .is_some()
+        {
+            self.front += 1;
+        }
     }
 
     fn acknowledge(&mut self) -> Option<usize> {
         let deliveries = self.ends.partition_point(|end| *end <= self.front);
-        let more = deliveries > self.acknowledged;
-        self.acknowledged = deliveries;
-        more.then_some(deliveries)
+        self.ends.drain(..deliveries);
+        (deliveries > 0).then_some(deliveries)
     }
 }
 

@@ -52,10 +52,13 @@ impl Acknowledgements {
     }
 
     /// Until one has waited long enough to be sent by itself.
-    pub(super) async fn overdue(&self) {
-        match &self.due {
-            Some(due) => sleep_until(due.since + DELAY).await,
-            None => std::future::pending().await,
+    pub(super) fn overdue(&self) -> impl Future<Output = ()> + use<> {
+        let at = self.due.as_ref().map(|due| due.since + DELAY);
+        async move {
+            match at {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
         }
     }
 

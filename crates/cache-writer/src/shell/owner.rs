@@ -1,9 +1,10 @@
 //! Carrying out what [`crate::core::owner`] asks for.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use dispatch_proto::notice::{Gap, GapReason};
 use dispatch_service::backoff::Backoff;
+use futures_util::FutureExt;
 use lapin::{Channel, message::Delivery};
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +34,8 @@ pub(super) struct PartitionOwner {
     shared: Arc<Shared>,
     /// Where the deliveries come from, and the events go to.
     channel: Channel,
+    /// Deliveries that are not acknowledged, by their tags.
+    unacknowledged: VecDeque<u64>,
     stop: CancellationToken,
     taken_over: bool,
     backoff: Backoff,
@@ -53,14 +56,15 @@ impl PartitionOwner {
             store: Store::new(&shared.config, partition),
             shared,
             channel,
+            unacknowledged: VecDeque::new(),
             stop,
             taken_over: false,
             backoff: Backoff::default(),
         }
     }
 
-    /// Works deliveries off; they are acknowledged with what `publisher` publishes next. `false` if the process was asked to end while
-    /// Redis was away: they are to come again.
+    /// Applies and publishes what deliveries hold. It is in flight then, perhaps; deliveries are acknowledged with what `publisher` publishes
+    /// next. `false` if the process was asked to end while Redis was away: they are to come again.
     pub(super) async fn process(
         &mut self,
         deliveries: &[Delivery],
@@ -68,30 +72,59 @@ impl PartitionOwner {
     ) -> Result<bool, PartitionError> {
         let bodies = incoming::bodies(deliveries);
         let contents = Contents::decode(deliveries, &bodies, publisher).await?;
-        let events = contents.events;
+        let tags = deliveries.iter().map(|delivery| delivery.delivery_tag);
+        self.unacknowledged.extend(tags.take(contents.frames.len()));
         self.protocol
             .delivered(contents.frames, contents.unreadable);
-        let (mut batch, mut acknowledged) = (Batch::default(), 0);
+        self.act(&contents.events, publisher).await
+    }
+
+    /// Waits until what is longest in flight is confirmed.
+    pub(super) async fn confirmed(
+        &mut self,
+        publisher: &mut EventPublisher,
+    ) -> Result<(), PartitionError> {
+        publisher.confirmed().await?;
+        self.protocol.confirmed();
+        self.act(&[], publisher).await.map(drop)
+    }
+
+    /// Does what is to be done with the events in hand.
+    async fn act(
+        &mut self,
+        events: &[Incoming<'_>],
+        publisher: &mut EventPublisher,
+    ) -> Result<bool, PartitionError> {
+        let mut batch = Batch::default();
         self.backoff.reset();
         loop {
+            while let Some(answered) = publisher.answered().now_or_never() {
+                answered?;
+                publisher.confirmed().await?;
+                self.protocol.confirmed();
+            }
             let action = self.protocol.next_action();
             self.report_findings();
             let done = match action {
                 Action::Await => return Ok(true),
+                Action::AwaitConfirm => {
+                    publisher.confirmed().await?;
+                    self.protocol.confirmed();
+                    continue;
+                }
                 Action::GiveUp(reason) => {
                     // What is done stays done.
                     publisher.acknowledgements.send()?;
                     return Err(reason.into());
                 }
-                Action::Acknowledge(count) => {
-                    let last = &deliveries[count - 1];
-                    let more = count - std::mem::replace(&mut acknowledged, count);
-                    let acknowledgements = &mut publisher.acknowledgements;
-                    acknowledgements.add(last.delivery_tag, more)?;
+                Action::Acknowledge(deliveries) => {
+                    if let Some(last) = self.unacknowledged.drain(..deliveries).next_back() {
+                        publisher.acknowledgements.add(last, deliveries)?;
+                    }
                     continue;
                 }
                 Action::Publish(publications) => {
-                    self.publish(&events, publications, &mut batch, publisher)
+                    self.publish(events, publications, &mut batch, publisher)
                         .await?;
                     continue;
                 }
@@ -121,13 +154,21 @@ impl PartitionOwner {
     }
 
     /// Ends the ownership in order: a successor finds nothing to repeat.
-    pub(super) async fn retire(mut self) {
+    pub(super) async fn retire(
+        mut self,
+        publisher: &mut EventPublisher,
+    ) -> Result<(), PartitionError> {
+        while publisher.has_in_flight() {
+            self.confirmed(publisher).await?;
+        }
+        publisher.acknowledgements.send()?;
         // Without it the successor publishes the last batch once more if it comes again, as after a crash.
         if self.protocol.may_retire()
             && let Err(error) = self.store.retire().await
         {
             tracing::warn!(%error, "journal could not be closed");
         }
+        Ok(())
     }
 
     async fn claim(&mut self, claim: Claim) -> Result<(), StoreError> {
@@ -189,7 +230,6 @@ impl PartitionOwner {
             })
             .collect();
         publisher.publish(&outgoing).await?;
-        self.protocol.published();
         // What comes from the journal has no outcome here.
         for (publication, outcome) in publications.iter().zip(batch.plan.events.drain(..)) {
             let event = &events[publication.event];
@@ -283,8 +323,8 @@ struct Batch<'a> {
 /// However the ownership ends, the next one of this process is to know of it.
 impl Drop for PartitionOwner {
     fn drop(&mut self) {
-        if let Some(confirmed) = self.protocol.confirmed() {
-            self.shared.set_published(self.partition, confirmed.clone());
+        if let Some(published) = self.protocol.published() {
+            self.shared.set_published(self.partition, published.clone());
         }
     }
 }

@@ -138,25 +138,28 @@ impl Partition {
         let mut events = EventPublisher::new(publisher.clone(), &shared);
         let mut owner = PartitionOwner::new(self.number, shared, channel, stop);
         loop {
+            let overdue = events.acknowledgements.overdue();
             let deliveries = tokio::select! {
                 biased;
                 () = self.stop.cancelled() => break,
                 () = self.assignments.leaving(self.number) => break,
+                answered = events.answered() => {
+                    answered?;
+                    owner.confirmed(&mut events).await?;
+                    continue;
+                }
                 deliveries = next_deliveries(consumer) => deliveries?,
-                () = events.acknowledgements.overdue() => {
+                () = overdue => {
                     events.acknowledgements.send()?;
                     continue;
                 }
             };
             self.assignments.set(self.number, Assignment::Active);
             if !owner.process(&deliveries, &mut events).await? {
-                // Redis was away to the end: what its journal holds may not be published yet, so it stays.
-                return Ok(events.acknowledgements.send()?);
+                break;
             }
         }
-        events.acknowledgements.send()?;
-        owner.retire().await;
-        Ok(())
+        owner.retire(&mut events).await
     }
 }
 

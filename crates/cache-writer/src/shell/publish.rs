@@ -2,12 +2,12 @@
 
 use std::{
     borrow::Cow,
-    collections::HashSet,
+    collections::{HashSet, VecDeque},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use dispatch_proto::{
@@ -23,7 +23,7 @@ use dispatch_service::{
     clock::unix_micros,
 };
 use lapin::{
-    BasicProperties,
+    BasicProperties, PublisherConfirm,
     types::{AMQPValue, FieldTable},
 };
 
@@ -43,6 +43,7 @@ pub(super) struct EventPublisher {
     publisher: Publisher,
     /// Those of the deliveries whose events are published, on the same channel.
     pub(super) acknowledgements: Acknowledgements,
+    in_flight: VecDeque<InFlight>,
     namespace: Namespace,
     /// Name of the exchange of enriched events.
     exchange: String,
@@ -79,12 +80,25 @@ struct Parcel<'a> {
     dead_letters: Vec<(String, &'a [u8])>,
 }
 
+/// What is published together, while its confirms are awaited.
+struct InFlight {
+    messages: Vec<Message>,
+    /// Of the messages whose confirm has not come, from the first on.
+    confirms: Vec<PublisherConfirm>,
+    /// Whether each of the messages behind those was taken.
+    taken: VecDeque<bool>,
+    begun: Instant,
+    /// When its events were read from the socket, in microseconds of Unix time.
+    received_us: Vec<u64>,
+}
+
 impl EventPublisher {
     pub(super) fn new(publisher: Publisher, shared: &Shared) -> Self {
         let config = &shared.config;
         Self {
             largest: shared.largest.clone(),
             acknowledgements: Acknowledgements::new(publisher.channel().clone()),
+            in_flight: VecDeque::new(),
             publisher,
             namespace: config.namespace.clone(),
             exchange: config.namespace.name(EVENTS_EXCHANGE).into_owned(),
@@ -95,29 +109,10 @@ impl EventPublisher {
         }
     }
 
-    /// Publishes events in order and returns when the broker has confirmed them all. Acknowledgements that are due go with them.
+    /// Publishes events in order, behind what is in flight; [`Self::confirmed`] tells when they are confirmed. Acknowledgements that are due
+    /// go with them.
     pub(super) async fn publish(&mut self, events: &[Outgoing<'_>]) -> Result<(), PublishError> {
-        if events.is_empty() {
-            return Ok(());
-        }
-        let begun = std::time::Instant::now();
-        let published = told_if_slow("a batch of events", self.publish_all(events)).await;
-        if let Some(limit) = published.as_ref().err().and_then(PublishError::size_limit) {
-            tracing::warn!(limit, "rabbitmq takes no larger message");
-            self.largest.fetch_min(limit, Ordering::Relaxed);
-        }
-        published?;
-        metrics::published(begun.elapsed().as_secs_f64());
-        let now = unix_micros();
-        for event in events {
-            metrics::latency(
-                Duration::from_micros(now.saturating_sub(event.received_us)).as_secs_f64(),
-            );
-        }
-        Ok(())
-    }
-
-    async fn publish_all(&mut self, events: &[Outgoing<'_>]) -> Result<(), PublishError> {
+        let begun = Instant::now();
         let mut parcel = Parcel::default();
         for event in events {
             if let Some(gap) = &event.gap {
@@ -125,11 +120,69 @@ impl EventPublisher {
             }
             self.add_event(&mut parcel, event);
         }
-        self.send(&parcel.messages).await?;
-        for (reason, body) in parcel.dead_letters {
+        let Parcel {
+            messages,
+            dead_letters,
+        } = parcel;
+        let mut confirms = Vec::new();
+        if !messages.is_empty() {
+            let due = self.acknowledgements.take();
+            let sent = self.publisher.send_all(&messages, due).await;
+            confirms = self.limited(sent)?;
+        }
+        self.in_flight.push_back(InFlight {
+            taken: VecDeque::with_capacity(messages.len()),
+            messages,
+            confirms,
+            begun,
+            received_us: events.iter().map(|event| event.received_us).collect(),
+        });
+        if !dead_letters.is_empty() {
+            self.resend_refused().await?;
+        }
+        for (reason, body) in dead_letters {
             self.dead_letter(&reason, body).await?;
         }
         Ok(())
+    }
+
+    pub(super) fn has_in_flight(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Waits until RabbitMQ has answered for what is longest in flight; for ever if nothing is. May be dropped and called again.
+    pub(super) async fn answered(&mut self) -> Result<(), PublishError> {
+        let Some(oldest) = self.in_flight.front_mut() else {
+            return std::future::pending().await;
+        };
+        let answered = told_if_slow("a batch of events", oldest.answered()).await;
+        self.limited(answered)
+    }
+
+    /// Waits until what is longest in flight is confirmed.
+    pub(super) async fn confirmed(&mut self) -> Result<(), PublishError> {
+        self.answered().await?;
+        if self.in_flight[0].is_refused() {
+            self.resend_refused().await?;
+        }
+        if let Some(oldest) = self.in_flight.pop_front() {
+            metrics::published(oldest.begun.elapsed().as_secs_f64());
+            let now = unix_micros();
+            for received in oldest.received_us {
+                let latency = Duration::from_micros(now.saturating_sub(received));
+                metrics::latency(latency.as_secs_f64());
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes the largest message that RabbitMQ takes, if that is what it says.
+    fn limited<T>(&self, result: Result<T, PublishError>) -> Result<T, PublishError> {
+        if let Some(limit) = result.as_ref().err().and_then(PublishError::size_limit) {
+            tracing::warn!(limit, "rabbitmq takes no larger message");
+            self.largest.fetch_min(limit, Ordering::Relaxed);
+        }
+        result
     }
 
     /// Publishes the body of what can't be published itself to the dead letters. One that RabbitMQ refuses (a full queue with
@@ -274,16 +327,27 @@ impl EventPublisher {
         self.largest.load(Ordering::Relaxed)
     }
 
-    /// Sends messages in order until each is confirmed. A consumer's limit with `reject-publish` holds the partition up rather than
-    /// losing events.
-    async fn send(&mut self, messages: &[Message]) -> Result<(), PublishError> {
+    /// Awaits all confirms, and sends again what was refused and all after it, until everything in flight is taken. A consumer's limit with
+    /// `reject-publish` holds the partition up rather than losing events.
+    async fn resend_refused(&mut self) -> Result<(), PublishError> {
+        for in_flight in &mut self.in_flight {
+            told_if_slow("a batch of events", in_flight.answered()).await?;
+        }
+        let messages = self.in_flight.iter().flat_map(|one| &one.messages);
+        let messages: Vec<_> = messages.cloned().collect();
+        let mut taken: Vec<_> = self
+            .in_flight
+            .iter()
+            .flat_map(|one| &one.taken)
+            .copied()
+            .collect();
         let mut backoff = Backoff::default();
         let mut sending = Sending::new(messages.len());
-        while !sending.next().is_empty() {
-            let (messages, due) = (&messages[sending.next()], self.acknowledgements.take());
-            let confirms = self.publisher.send_all(messages, due).await?;
-            let taken = Publisher::all_confirmed(confirms).await?;
+        loop {
             sending.answered(&taken);
+            if sending.next().is_empty() {
+                break;
+            }
             let refused = taken.iter().filter(|taken| !**taken).count();
             if refused > 0 {
                 metrics::refused(refused);
@@ -295,8 +359,33 @@ impl EventPublisher {
                 );
                 tokio::time::sleep(delay).await;
             }
+            let due = self.acknowledgements.take();
+            let sent = self.publisher.send_all(&messages[sending.next()], due);
+            let confirms = sent.await?;
+            let confirmed = Publisher::all_confirmed(confirms);
+            taken = told_if_slow("a batch of events", confirmed).await?;
+        }
+        for in_flight in &mut self.in_flight {
+            in_flight.taken.iter_mut().for_each(|taken| *taken = true);
         }
         Ok(())
+    }
+}
+
+impl InFlight {
+    /// Waits until the broker has answered for each message. May be dropped and called again.
+    async fn answered(&mut self) -> Result<(), PublishError> {
+        // The last usually comes last: so the task is not woken for each.
+        while let Some(confirm) = self.confirms.last_mut() {
+            let taken = Publisher::is_taken(confirm).await?;
+            self.taken.push_front(taken);
+            self.confirms.pop();
+        }
+        Ok(())
+    }
+
+    fn is_refused(&self) -> bool {
+        self.taken.contains(&false)
     }
 }
 

@@ -134,8 +134,9 @@ impl Writer {
                     outcomes.extend(published.map(|(Publication { event, old, .. }, outcome)| {
                         (dispatches[event].seq, Outcome { old, ..outcome })
                     }));
-                    self.owner.published();
+                    self.owner.confirmed();
                 }
+                Action::AwaitConfirm => unreachable!("what is published is confirmed at once"),
                 Action::Acknowledge(_) => {}
                 Action::Await => return outcomes,
                 Action::GiveUp(reason) => panic!("{reason}"),

@@ -12,7 +12,11 @@ pub(crate) struct Broker {
     /// Open channels with a consumer, in the order in which they came; the first is served.
     channels: VecDeque<(u64, VecDeque<Frame>)>,
     opened: u64,
+    /// Whether the limited queue refuses messages at times.
+    refuses: bool,
     pub(crate) published: Vec<Published>,
+    /// What a second queue has taken.
+    pub(crate) limited: Vec<EventId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,6 +27,13 @@ pub(crate) struct Published {
 }
 
 impl Broker {
+    pub(crate) fn new(refuses: bool) -> Self {
+        Self {
+            refuses,
+            ..Self::default()
+        }
+    }
+
     pub(crate) fn put(&mut self, frame: Frame) {
         self.queue.push_back(frame);
     }
@@ -57,13 +68,22 @@ impl Broker {
             .is_some()
     }
 
-    /// Publishes if the channel is open.
-    pub(crate) fn publish(&mut self, channel: u64, message: Published) -> bool {
-        let open = self.is_open(channel);
-        if open {
-            self.published.push(message);
+    /// Publishes if the channel is open; whether all queues have taken it.
+    pub(crate) fn publish(
+        &mut self,
+        channel: u64,
+        message: Published,
+        pick: &mut impl FnMut(usize) -> usize,
+    ) -> Option<bool> {
+        if !self.is_open(channel) {
+            return None;
         }
-        open
+        let taken = !self.refuses || pick(6) != 1;
+        if taken {
+            self.limited.push(message.id.clone());
+        }
+        self.published.push(message);
+        Some(taken)
     }
 
     /// Closes a channel: what it holds comes first again, in order.

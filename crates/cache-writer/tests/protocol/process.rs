@@ -1,11 +1,12 @@
 //! A process that serves the partition: the shell's part, one step at a time.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use cache_writer::core::{
     applied::Applied,
     owner::{Action, Claim, Owner, Publication},
+    sending::Sending,
 };
 
 use super::broker::{Broker, Published};
@@ -34,7 +35,8 @@ pub(crate) struct Serving {
     /// The run of Redis that the present connection is to.
     run: u64,
     events: Vec<Event>,
-    acknowledged: usize,
+    /// What is published and not confirmed: the messages of each action, and whether they are taken.
+    in_flight: VecDeque<Vec<(Published, bool)>>,
     /// The batch that is planned.
     batch: Vec<usize>,
     writes: BTreeMap<u8, Option<String>>,
@@ -133,7 +135,7 @@ impl Process {
     fn leave(&mut self, broker: &mut Broker) {
         if let Some(serving) = self.serving.take() {
             broker.close(serving.channel);
-            let confirmed = serving.owner.and_then(|owner| owner.confirmed().cloned());
+            let confirmed = serving.owner.and_then(|owner| owner.published().cloned());
             self.known = confirmed.or(self.known.take());
         }
     }
@@ -148,7 +150,7 @@ impl Serving {
             token: String::new(),
             run: 0,
             events: Vec::new(),
-            acknowledged: 0,
+            in_flight: VecDeque::new(),
             batch: Vec::new(),
             writes: BTreeMap::new(),
             watching: None,
@@ -170,6 +172,10 @@ impl Serving {
             None => new(),
         };
         self.doing = match std::mem::replace(&mut self.doing, Doing::Nothing) {
+            Doing::Nothing if !self.in_flight.is_empty() && pick(4) == 1 => {
+                self.confirm(&mut owner, broker, pick);
+                Doing::Nothing
+            }
             Doing::Nothing => Doing::Action(owner.next_action()),
             Doing::Action(action) => self.begin(&mut owner, action, broker, redis, luck, pick),
             Doing::Execute(transaction, action) => {
@@ -177,7 +183,7 @@ impl Serving {
                 Doing::Nothing
             }
             Doing::Publishing(publications, sent) => {
-                self.publish(&mut owner, publications, sent, broker)
+                self.publish(&mut owner, &publications, sent, broker, pick)
             }
         };
         let stays = !matches!(self.doing, Doing::Action(Action::GiveUp(_)));
@@ -201,18 +207,22 @@ impl Serving {
                     return Doing::Nothing;
                 }
                 let frames = broker.deliver(self.channel, 1 + pick(3));
-                if frames.is_empty() {
+                if !frames.is_empty() {
+                    self.deliver(owner, &frames);
+                } else if !self.in_flight.is_empty() {
+                    self.confirm(owner, broker, pick);
+                } else {
                     return Doing::Action(action);
                 }
-                self.deliver(owner, &frames);
             }
+            Action::AwaitConfirm => self.confirm(owner, broker, pick),
             Action::Acknowledge(frames) => {
-                if !broker.acknowledge(self.channel, frames - self.acknowledged) {
+                if !broker.acknowledge(self.channel, *frames) {
                     owner.unpublished();
                 }
-                self.acknowledged = *frames;
             }
             Action::Publish(publications) => {
+                self.in_flight.push_back(Vec::new());
                 return Doing::Publishing(publications.clone(), 0);
             }
             Action::GiveUp(_) => return Doing::Action(action),
@@ -232,7 +242,6 @@ impl Serving {
             .iter()
             .flat_map(|frame| frame.iter().cloned())
             .collect();
-        self.acknowledged = 0;
         let ids = |frame: &Frame| frame.iter().map(|event| event.id.clone()).collect();
         owner.delivered(frames.iter().map(ids).collect(), None);
     }
@@ -359,15 +368,12 @@ impl Serving {
     fn publish(
         &mut self,
         owner: &mut Owner,
-        publications: Vec<Publication>,
+        publications: &[Publication],
         sent: usize,
         broker: &mut Broker,
+        pick: &mut impl FnMut(usize) -> usize,
     ) -> Doing {
         let Some(next) = publications.get(sent) else {
-            match broker.is_open(self.channel) {
-                true => owner.published(),
-                false => owner.unpublished(),
-            }
             return Doing::Nothing;
         };
         let message = Published {
@@ -375,11 +381,48 @@ impl Serving {
             old: next.old.clone(),
             gap: (next.gap.as_ref()).map(|gap| (gap.last_session.clone(), gap.last_sequence)),
         };
-        if !broker.publish(self.channel, message) {
+        let Some(taken) = broker.publish(self.channel, message.clone(), pick) else {
             owner.unpublished();
             return Doing::Nothing;
+        };
+        self.in_flight.back_mut().unwrap().push((message, taken));
+        Doing::Publishing(publications.to_vec(), sent + 1)
+    }
+
+    /// The confirms of the oldest publications in flight arrive. If the broker has refused one, it and all after it are published again,
+    /// those of later actions too.
+    fn confirm(
+        &mut self,
+        owner: &mut Owner,
+        broker: &mut Broker,
+        pick: &mut impl FnMut(usize) -> usize,
+    ) {
+        let mut alive = broker.is_open(self.channel);
+        let is_refused = |(_, taken): &(_, bool)| !taken;
+        if self.in_flight[0].iter().any(is_refused) {
+            let in_flight = self.in_flight.iter_mut().flatten();
+            let (messages, taken): (Vec<_>, Vec<_>) = in_flight
+                .map(|(message, taken)| (message.clone(), std::mem::replace(taken, true)))
+                .unzip();
+            let mut sending = Sending::new(messages.len());
+            sending.answered(&taken);
+            while alive && !sending.next().is_empty() {
+                if pick(20) == 1 {
+                    broker.close(self.channel);
+                }
+                let next = messages[sending.next()].iter().cloned();
+                let answers = next.map(|message| broker.publish(self.channel, message, pick));
+                match answers.collect::<Option<Vec<_>>>() {
+                    Some(taken) => sending.answered(&taken),
+                    None => alive = false,
+                }
+            }
         }
-        Doing::Publishing(publications, sent + 1)
+        match alive {
+            true => owner.confirmed(),
+            false => owner.unpublished(),
+        }
+        self.in_flight.pop_front();
     }
 }
 

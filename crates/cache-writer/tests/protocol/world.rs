@@ -30,6 +30,8 @@ pub(crate) struct Faults {
     pub(crate) refusals: bool,
     /// Processes hand the partition over.
     pub(crate) handovers: bool,
+    /// RabbitMQ refuses messages.
+    pub(crate) nacks: bool,
     /// One process is of the version before, and there is one total of shards; else there are two.
     pub(crate) update: bool,
 }
@@ -53,7 +55,7 @@ impl World {
             faults,
             redis: Redis::default(),
             copy: Data::default(),
-            broker: Broker::default(),
+            broker: Broker::new(faults.nacks),
             stream: Stream::new(if faults.update {
                 [(2, 0), (2, 1)]
             } else {
@@ -138,6 +140,7 @@ impl World {
 
     /// What was promised.
     pub(crate) fn check(&self) {
+        self.check_limited();
         let mut times: HashMap<(Arc<str>, u64), usize> = HashMap::new();
         let mut first = Vec::new();
         for message in &self.broker.published {
@@ -166,9 +169,33 @@ impl World {
             return;
         }
         assert_eq!(self.redis.data.entities, self.stream.entities, "P3");
-        for (id, count) in times {
+        for (id, count) in times.into_iter().filter(|_| !self.faults.nacks) {
             let most = 1 + self.repeats.get(&id).copied().unwrap_or_default();
             assert!(count <= most, "P4: {id:?} came {count} times, not {most}");
+        }
+    }
+
+    /// A queue that refuses messages at times has them all, in order from the last time on that each has come.
+    fn check_limited(&self) {
+        for shard in self.stream.shards {
+            let is_its = |id: &&EventId| (id.total, id.shard) == shard;
+            let mut last = HashMap::new();
+            for (at, id) in self.broker.limited.iter().filter(is_its).enumerate() {
+                last.insert((id.session.clone(), id.sequence), at);
+            }
+            let sent = self.stream.sent.iter().filter(is_its);
+            let place = |id: &EventId| last.get(&(id.session.clone(), id.sequence));
+            let places: Vec<_> = sent.map(place).collect();
+            assert!(
+                places.iter().all(Option::is_some),
+                "P1: lost to a limited queue"
+            );
+            // What was in a journal may come again by itself.
+            let may_repeat = self.rolled_back || !self.repeats.is_empty();
+            assert!(
+                may_repeat || places.is_sorted(),
+                "P2: order of shard {shard:?} in a limited queue"
+            );
         }
     }
 

@@ -278,7 +278,9 @@ impl Publisher {
     /// # Errors
     ///
     /// If the broker does not confirm the message.
-    pub async fn confirmed(confirm: PublisherConfirm) -> Result<(), PublishError> {
+    pub async fn confirmed(
+        confirm: impl Future<Output = lapin::Result<Confirmation>>,
+    ) -> Result<(), PublishError> {
         confirmed(confirm).await
     }
 
@@ -290,15 +292,24 @@ impl Publisher {
     /// If the link fails.
     pub async fn all_confirmed(confirms: Vec<PublisherConfirm>) -> Result<Vec<bool>, PublishError> {
         let mut taken = Vec::with_capacity(confirms.len());
-        for confirm in confirms.into_iter().rev() {
-            taken.push(match confirmed(confirm).await {
-                Ok(()) => true,
-                Err(PublishError::Nacked) => false,
-                Err(error) => return Err(error),
-            });
+        for mut confirm in confirms.into_iter().rev() {
+            taken.push(Self::is_taken(&mut confirm).await?);
         }
         taken.reverse();
         Ok(taken)
+    }
+
+    /// Waits for a confirm; whether the broker has taken the message. May be dropped and called again.
+    ///
+    /// # Errors
+    ///
+    /// If the link fails.
+    pub async fn is_taken(confirm: &mut PublisherConfirm) -> Result<bool, PublishError> {
+        match confirmed(confirm).await {
+            Ok(()) => Ok(true),
+            Err(PublishError::Nacked) => Ok(false),
+            Err(error) => Err(error),
+        }
     }
 }
 
@@ -341,7 +352,9 @@ pub async fn told_if_slow<T>(what: &str, publication: impl Future<Output = T>) -
     }
 }
 
-async fn confirmed(confirm: PublisherConfirm) -> Result<(), PublishError> {
+async fn confirmed(
+    confirm: impl Future<Output = lapin::Result<Confirmation>>,
+) -> Result<(), PublishError> {
     match confirm.await? {
         Confirmation::Ack(None) => Ok(()),
         Confirmation::Ack(Some(_)) => Err(PublishError::Unroutable),

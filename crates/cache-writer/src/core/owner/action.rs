@@ -27,11 +27,13 @@ impl EventId {
     }
 }
 
-/// What to do next. Events are named by their place among those of [`super::Owner::delivered`].
+/// What to do next. Events are named by their place among those of the last [`super::Owner::delivered`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Nothing, until there are deliveries.
+    /// Nothing, until there are deliveries, or what is in flight is confirmed.
     Await,
+    /// Nothing, until the oldest publications in flight are confirmed; then [`super::Owner::confirmed`].
+    AwaitConfirm,
     /// Claim the partition on a new connection to Redis; then [`super::Owner::claimed`].
     Claim(Claim),
     /// Choose how many of these events make a batch and purge what they need purged; then [`super::Owner::purged`].
@@ -40,9 +42,10 @@ pub enum Action {
     Read,
     /// Apply the batch; then [`super::Owner::committed`].
     Commit(Commit),
-    /// Publish these in order, and await the confirms; then [`super::Owner::published`].
+    /// Publish these in order, behind those in flight. They are in flight until [`super::Owner::confirmed`], which is reported once
+    /// for each of these actions, the oldest first, whenever its confirms have come.
     Publish(Vec<Publication>),
-    /// Acknowledge so many of the deliveries, from the first on.
+    /// Acknowledge so many deliveries, from the oldest that is not acknowledged on.
     Acknowledge(usize),
     /// Let go of the partition without acknowledging anything more.
     GiveUp(Reason),
@@ -62,7 +65,7 @@ pub struct Claim {
 pub struct Commit {
     /// What is applied with this batch, of the shards that have a part in it.
     pub applied: Stored,
-    /// What replaces the journal.
+    /// What replaces the journal: what of earlier batches is in flight, and this one.
     pub journal: String,
 }
 

@@ -30,7 +30,7 @@ fn left(last: u64, journaled: &[u64]) -> Loaded {
     }
     Loaded {
         applied: applied(&format!(r#"[["s",{last}]]"#)),
-        journal: Some(journal.finish("other/1")),
+        journal: Some(JournalWriter::finish("other/1", [&journal])),
     }
 }
 
@@ -63,21 +63,101 @@ fn a_batch_is_acknowledged_last() {
     assert_eq!(commit.applied, applied(r#"[["s",2]]"#));
     owner.committed();
     assert_eq!(published(owner.next_action()), [0, 1]);
-    assert!(owner.confirmed().is_none());
-    owner.published();
+    assert!(owner.published().is_none());
+    owner.confirmed();
+    assert!(owner.published().is_some());
     assert_eq!(owner.next_action(), Action::Acknowledge(1));
-    assert_eq!(owner.next_action(), Action::Purge(vec![2]));
+    assert!(!owner.may_retire());
+    let _ = committed(&mut owner);
+    assert_eq!(published(owner.next_action()), [2]);
+    assert_eq!(owner.next_action(), Action::Await);
+    assert!(!owner.may_retire());
+    owner.confirmed();
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+    assert_eq!(owner.next_action(), Action::Await);
+    assert!(owner.may_retire());
+}
+
+/// Takes a batch of one event up to its commit.
+fn committed(owner: &mut Owner) -> Commit {
+    assert!(matches!(owner.next_action(), Action::Purge(_)));
     owner.purged(1);
     assert_eq!(owner.next_action(), Action::Read);
-    assert!(!owner.may_retire());
     owner.planned(vec![None]);
-    assert!(matches!(owner.next_action(), Action::Commit(_)));
+    let Action::Commit(commit) = owner.next_action() else {
+        panic!("not a commit")
+    };
     owner.committed();
+    commit
+}
+
+fn journaled(commit: &Commit, sequences: impl IntoIterator<Item = u64>) -> bool {
+    let mut journal = Journal::decode(&commit.journal).unwrap();
+    let all = (sequences.into_iter()).all(|sequence| journal.take("s", sequence).is_some());
+    all && journal.is_empty()
+}
+
+#[test]
+fn the_next_batches_are_applied_while_confirms_are_awaited() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![event(1)], vec![event(2), event(3)]], None);
+    let _ = owner.next_action();
+    owner.claimed(&Loaded::default());
+    assert!(journaled(&committed(&mut owner), [1]));
+    assert_eq!(published(owner.next_action()), [0]);
+    assert!(journaled(&committed(&mut owner), [1, 2]));
+    assert_eq!(published(owner.next_action()), [1]);
+    // The journal would grow without end.
+    assert_eq!(owner.next_action(), Action::AwaitConfirm);
+    owner.confirmed();
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+    assert!(journaled(&committed(&mut owner), [2, 3]));
     assert_eq!(published(owner.next_action()), [2]);
-    owner.published();
-    assert_eq!(owner.next_action(), Action::Acknowledge(2));
     assert_eq!(owner.next_action(), Action::Await);
-    assert!(owner.may_retire() && owner.confirmed().is_some());
+    // Also deliveries that come meanwhile.
+    owner.confirmed();
+    assert_eq!(owner.next_action(), Action::Await);
+    owner.delivered(vec![vec![event(3)], vec![event(4)]], None);
+    assert!(journaled(&committed(&mut owner), [3, 4]));
+    assert_eq!(published(owner.next_action()), [1]);
+    owner.confirmed();
+    assert_eq!(owner.next_action(), Action::Acknowledge(2));
+    owner.confirmed();
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+    assert!(owner.may_retire());
+}
+
+/// What is in flight is neither published again nor forgotten when Redis has to be claimed again.
+#[test]
+fn what_is_in_flight_outlives_a_connection_to_redis() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![event(1)], vec![event(2)]], None);
+    let _ = owner.next_action();
+    owner.claimed(&Loaded::default());
+    let first = committed(&mut owner);
+    assert_eq!(published(owner.next_action()), [0]);
+    owner.timed_out();
+    assert!(matches!(owner.next_action(), Action::Claim(_)));
+    owner.claimed(&Loaded {
+        applied: first.applied,
+        journal: Some(first.journal),
+    });
+    assert!(journaled(&committed(&mut owner), [1, 2]));
+    assert_eq!(published(owner.next_action()), [1]);
+    owner.confirmed();
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
+}
+
+#[test]
+fn what_a_predecessor_left_is_confirmed_before_its_journal_is_replaced() {
+    let mut owner = owner();
+    owner.delivered(vec![vec![event(7), event(8)]], None);
+    let _ = owner.next_action();
+    owner.claimed(&left(7, &[7]));
+    assert_eq!(published(owner.next_action()), [0]);
+    assert_eq!(owner.next_action(), Action::AwaitConfirm);
+    owner.confirmed();
+    assert!(journaled(&committed(&mut owner), [8]));
 }
 
 #[test]
@@ -105,25 +185,25 @@ fn every_connection_has_a_token_of_its_own() {
 #[test]
 fn a_journal_is_published_once_however_often_it_is_found() {
     let mut owner = owner();
-    owner.delivered(vec![vec![event(7), event(8), event(9)]], None);
+    // One frame came twice.
+    owner.delivered(
+        vec![vec![event(7), event(8)], vec![event(8)], vec![event(9)]],
+        None,
+    );
     for round in 0..4 {
         assert!(matches!(owner.next_action(), Action::Claim(_)));
         owner.claimed(&left(8, &[7, 8]));
         if round == 0 {
             assert_eq!(published(owner.next_action()), [0, 1]);
-            owner.published();
+            owner.confirmed();
+            assert_eq!(owner.next_action(), Action::Acknowledge(2));
         }
-        assert_eq!(owner.next_action(), Action::Purge(vec![2]));
+        assert_eq!(owner.next_action(), Action::Purge(vec![3]));
         owner.timed_out();
     }
-    // Nor if the same events are delivered again, in a frame that came twice.
-    owner.delivered(vec![vec![event(8)]], None);
-    assert!(matches!(owner.next_action(), Action::Claim(_)));
-    owner.claimed(&left(8, &[7, 8]));
-    assert_eq!(owner.next_action(), Action::Acknowledge(1));
     assert_eq!(
         owner.findings(),
-        [Finding::Replays(2), Finding::Duplicates(1)]
+        [Finding::Duplicates(1), Finding::Replays(2)]
     );
 }
 
@@ -151,7 +231,7 @@ fn a_batch_that_was_applied_unnoticed_is_published_from_its_journal() {
         panic!("not published")
     };
     assert_eq!(publications[0].old.as_deref(), Some("1"));
-    owner.published();
+    owner.confirmed();
     assert_eq!(owner.next_action(), Action::Acknowledge(1));
 }
 
@@ -162,7 +242,7 @@ fn an_unreadable_delivery_is_left_behind_what_can_be_done() {
     assert_eq!(owner.next_action(), Action::Acknowledge(1));
     let _ = owner.next_action();
     owner.claimed(&left(1, &[]));
-    assert_eq!(owner.next_action(), Action::Acknowledge(2));
+    assert_eq!(owner.next_action(), Action::Acknowledge(1));
     let unreadable = Action::GiveUp(Reason::Unreadable("version 9".into()));
     assert_eq!(owner.next_action(), unreadable);
     assert_eq!(owner.next_action(), unreadable);
