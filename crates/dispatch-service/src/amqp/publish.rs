@@ -113,7 +113,7 @@ impl Publisher {
         &self.channel
     }
 
-    /// Hands a persistent message to the connection. The confirm must be awaited with [`Publisher::confirmed`].
+    /// Hands a persistent message to the connection. The confirm must be awaited, as by [`Publisher::is_taken`].
     ///
     /// # Errors
     ///
@@ -273,17 +273,6 @@ fn insert(headers: &mut FieldTable, name: &str, value: &str) {
 }
 
 impl Publisher {
-    /// Waits for a confirm.
-    ///
-    /// # Errors
-    ///
-    /// If the broker does not confirm the message.
-    pub async fn confirmed(
-        confirm: impl Future<Output = lapin::Result<Confirmation>>,
-    ) -> Result<(), PublishError> {
-        confirmed(confirm).await
-    }
-
     /// Waits for the confirms of messages that were sent together; for each, whether the broker has taken it. The last is awaited
     /// first: it usually comes last, and the task is not woken for each.
     ///
