@@ -11,6 +11,7 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Arg, Command, value_parser};
+use nix::sys::prctl;
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -116,6 +117,11 @@ where
         tracing::error!(%info, backtrace = %Backtrace::force_capture(), "panic");
         std::process::abort();
     }));
+    // Before there is much memory. Whoever touches a byte of a huge page gets 2 MiB: an allocator that asks for them, and many systems
+    // that give them unasked, had 64 resting shards at twice the size.
+    if let Err(error) = prctl::set_thp_disable(true) {
+        tracing::debug!(%error, "the system may use huge pages");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
