@@ -256,7 +256,10 @@ fn settings<C>(
         text => address::host(text)?.parse::<IpAddr>().ok(),
     });
     let port = port(&mut reader, service);
-    let refusal_wait = Duration::from_millis(reader.millis(&REFUSAL_WAIT, 0));
+    let refusal_wait = match reader.optional(&REFUSAL_WAIT) {
+        Some(_) => Duration::from_millis(reader.millis(&REFUSAL_WAIT, 0)),
+        None => Duration::ZERO,
+    };
     let config = read(&mut reader);
     reader.finish()?;
     let common = filter

@@ -160,8 +160,8 @@ settings! {
         "Discord's API; another URL for a proxy or a simulator.";
     DISCORD_GATEWAY_URL = "", "a ws:// or wss:// URL of the gateway; empty to ask Discord",
         "Discord's gateway (`ws://`, `wss://`); empty: ask the API.";
-    REFUSAL_WAIT = "0", "milliseconds until a process ends that Discord has refused (token, intents, shards) or that meets another bot, a number",
-        "Milliseconds until a process ends (exit code 3) when Discord has refused the token, the intents or the shards, or when the names on the servers are another bot's. Give it some minutes where whatever runs it starts it again at once; `/readyz` says why meanwhile.";
+    REFUSAL_WAIT = "", "milliseconds until a process ends that Discord has refused (token, intents, shards) or that meets another bot, a number; empty for 0",
+        "Milliseconds until a process ends (exit code 3) when Discord has refused the token, the intents or the shards, or when the names on the servers are another bot's; empty: at once, in Compose after five minutes. Give it some minutes where whatever runs it starts it again at once; `/readyz` says why meanwhile.";
     RUST_LOG = "info", "a log filter such as info or gateway_ingest=debug",
         "Log level or filter, such as `gateway_ingest=debug`.";
     LOG_FORMAT = "text", "one of text, json",
