@@ -224,12 +224,11 @@ fn unrouted(
     missing: Missing,
     body: &Bytes,
 ) -> Response {
-    let is_known = unlisted::is_discords(path);
-    if missing == Missing::Method && !is_known {
+    if missing == Missing::Method {
         let status = StatusCode::METHOD_NOT_ALLOWED;
         return Refusal::new(status, 0, "405: Method Not Allowed").into_response();
     }
-    if !is_known {
+    if !unlisted::is_discords(path) {
         return Refusal::not_found().into_response();
     }
     if let Err(refusal) = authorise(shared, &parts.headers) {

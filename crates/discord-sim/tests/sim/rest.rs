@@ -154,6 +154,8 @@ async fn refusals_are_discords() {
     for (method, path, body, status, code) in [
         ("GET", "/api/v10/nothing", "", 404, 0),
         ("DELETE", "/api/v10/gateway", "", 405, 0),
+        ("PUT", "/api/v10/guilds/1", "{}", 405, 0),
+        ("DELETE", "/api/v10/users/@me", "", 405, 0),
         (
             "POST",
             "/api/v10/channels/1/messages",
