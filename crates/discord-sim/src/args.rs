@@ -28,7 +28,7 @@ const LISTEN: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7080
 /// POST /sim/fault {"fault": …, "shard": 0} (no shard: all). At once: "drop", "black_hole", "reconnect",
 /// "reconnect_then_silence", {"invalid_session": {"resumable": true}}, "request_heartbeat", {"close": 4000}. Lasting:
 /// {"stall_acks": true}, {"refuse_connections": true}, {"slow_socket": {"bytes_per_second": 9000}}, "normal_socket",
-/// {"answer": {"at": POINT, "with": ANSWER, "times": 3, "host": "main" or "resume"}} (times and host may be left out),
+/// {"split_messages": true}, {"answer": {"at": POINT, "with": ANSWER, "times": 3, "host": "main" or "resume"}} (times and host may be left out),
 /// {"answer_normally": {"at": POINT}} (no point: everywhere).
 /// POINT: "connect", "upgrade" (instead of HELLO), "hello" (after it), "identify", "resume", "session" (after READY or
 /// RESUMED), {"command": 8}. ANSWER: "ignore", "silence", "reset", "end", {"http": 503}, {"close": 1011}, "reconnect",

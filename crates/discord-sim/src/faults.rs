@@ -51,6 +51,9 @@ pub enum Fault {
     },
     /// Ends [`Fault::SlowSocket`].
     NormalSocket,
+    /// While true, each payload of a `zlib-stream` comes in several websocket messages, now and on later connections. Discord
+    /// promises only that the last of them ends with `00 00 FF FF`.
+    SplitMessages(bool),
     /// At this point of a connection the gateway answers so instead of as it should. What was asked for first is answered
     /// first: twice `{"close": 1011}`, then once `"reset"`, is a sequence of three.
     Answer {
@@ -97,6 +100,7 @@ impl Scope {
 pub(crate) struct LastingFaults {
     stalled: Switch,
     refused: Switch,
+    split: Switch,
     slow_all: Option<u64>,
     slow: HashMap<u32, Option<u64>>,
     pub(crate) answers: Answers,
@@ -109,6 +113,7 @@ impl LastingFaults {
         match fault {
             Fault::StallAcks(on) => self.stalled.set(on, scope),
             Fault::RefuseConnections(on) => self.refused.set(on, scope),
+            Fault::SplitMessages(on) => self.split.set(on, scope),
             Fault::SlowSocket { bytes_per_second } => {
                 self.set_speed(Some(bytes_per_second.max(1)), scope);
             }
@@ -145,6 +150,11 @@ impl LastingFaults {
     /// Whether connections of this shard are refused (`None`: before the shard is known).
     pub(crate) fn refuses(&self, shard: Option<u32>) -> bool {
         self.refused.is_on(shard)
+    }
+
+    /// Whether payloads for this shard are split (`None`: before the shard is known).
+    pub(crate) fn splits(&self, shard: Option<u32>) -> bool {
+        self.split.is_on(shard)
     }
 
     /// Bytes per second for this shard; `None` = unlimited.

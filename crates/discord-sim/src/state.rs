@@ -327,6 +327,7 @@ impl State {
             | Fault::StallAcks(_)
             | Fault::SlowSocket { .. }
             | Fault::NormalSocket
+            | Fault::SplitMessages(_)
             | Fault::Answer { .. }
             | Fault::AnswerNormally { .. } => return 0,
         };

@@ -216,9 +216,10 @@ impl<'a> Writer<'a> {
             return Ok(false);
         };
         let key = session.key;
-        let (taken, speed) = {
+        let (taken, speed, splits) = {
             let mut state = self.shared.lock();
             let speed = state.faults.speed(Some(session.shard));
+            let splits = state.faults.splits(Some(session.shard));
             let bytes = speed.map_or(BATCH_BYTES, |speed| {
                 usize::try_from(speed / 10)
                     .unwrap_or(BATCH_BYTES)
@@ -227,6 +228,7 @@ impl<'a> Writer<'a> {
             (
                 state.dispatcher.take(key, self.id, BATCH_EVENTS, bytes),
                 speed,
+                splits,
             )
         };
         let Some((batch, position)) = taken else {
@@ -238,7 +240,7 @@ impl<'a> Writer<'a> {
             return Ok(false);
         };
 
-        let bytes = self.feed(sink, &batch).await?;
+        let bytes = self.feed(sink, &batch, splits).await?;
         sink.flush().await.map_err(|_| Ending::Gone)?;
         self.shared
             .lock()
@@ -258,19 +260,44 @@ impl<'a> Writer<'a> {
         Ok(true)
     }
 
-    async fn feed(&mut self, sink: &mut Sink, batch: &[Arc<Sent>]) -> Result<usize, Ending> {
+    async fn feed(
+        &mut self,
+        sink: &mut Sink,
+        batch: &[Arc<Sent>],
+        splits: bool,
+    ) -> Result<usize, Ending> {
         let mut bytes = 0;
         for sent in batch {
-            let message = self.encode(sent.frame())?;
-            bytes += message.as_payload().len();
-            sink.feed(message).await.map_err(|_| Ending::Gone)?;
+            bytes += self.feed_one(sink, sent.frame(), splits).await?;
         }
         Ok(bytes)
     }
 
     async fn send(&mut self, sink: &mut Sink, text: String) -> Result<(), Ending> {
+        let shard = self.session.as_ref().map(|session| session.shard);
+        let splits = self.shared.lock().faults.splits(shard);
+        self.feed_one(sink, text, splits).await?;
+        sink.flush().await.map_err(|_| Ending::Gone)
+    }
+
+    /// Hands the sink one payload, in several messages if `splits`; how many bytes that were.
+    async fn feed_one(
+        &mut self,
+        sink: &mut Sink,
+        text: String,
+        splits: bool,
+    ) -> Result<usize, Ending> {
         let message = self.encode(text)?;
-        sink.send(message).await.map_err(|_| Ending::Gone)
+        let bytes = message.as_payload().len();
+        if splits && matches!(self.compressor, Some(Compressor::Zlib(_))) {
+            for piece in compression::pieces(message.as_payload()) {
+                let piece = Message::binary(piece.to_vec());
+                sink.feed(piece).await.map_err(|_| Ending::Gone)?;
+            }
+        } else {
+            sink.feed(message).await.map_err(|_| Ending::Gone)?;
+        }
+        Ok(bytes)
     }
 
     fn encode(&mut self, text: String) -> Result<Message, Ending> {

@@ -60,6 +60,27 @@ impl Transport {
     }
 }
 
+/// What each payload of a zlib stream ends with.
+const SUFFIX: [u8; 4] = [0, 0, 0xff, 0xff];
+
+/// Cuts what a zlib stream says of one payload into pieces, of which only the last ends as a whole one does.
+pub(crate) fn pieces(mut bytes: &[u8]) -> Vec<&[u8]> {
+    let length = (bytes.len() / 3).max(SUFFIX.len());
+    let mut pieces = Vec::new();
+    // The suffix is whole, so that who looks at single messages sees it.
+    while bytes.len() >= 2 * length {
+        let ends = |at: &usize| !bytes[..*at].ends_with(&SUFFIX);
+        let Some(at) = (length..=bytes.len() - SUFFIX.len()).find(ends) else {
+            break;
+        };
+        let (piece, rest) = bytes.split_at(at);
+        pieces.push(piece);
+        bytes = rest;
+    }
+    pieces.push(bytes);
+    pieces
+}
+
 /// Compresses one payload by itself, for clients that ask for it in IDENTIFY (`compress`).
 pub(crate) fn whole(payload: &[u8]) -> Result<Vec<u8>, CompressionError> {
     let mut output = Vec::with_capacity(payload.len() / 2 + 128);
@@ -181,6 +202,26 @@ mod tests {
                 .unwrap();
             assert!(plain == text.as_bytes());
         }
+    }
+
+    #[test]
+    fn the_last_piece_alone_ends_as_a_payload_does() {
+        let suffixes = SUFFIX.repeat(9);
+        let mut compressor = Transport::Zlib.compressor().unwrap();
+        let mut streams: Vec<Vec<u8>> = texts()
+            .iter()
+            .map(|text| compressor.message(text.as_bytes()).unwrap())
+            .collect();
+        streams.push(suffixes);
+        for bytes in streams {
+            let pieces = pieces(&bytes);
+            let (last, before) = pieces.split_last().unwrap();
+            assert!(last.ends_with(&SUFFIX));
+            assert!(before.iter().all(|piece| !piece.ends_with(&SUFFIX)));
+            assert!((2..=3).contains(&pieces.len()), "{}", pieces.len());
+            assert_eq!(pieces.concat(), bytes);
+        }
+        assert_eq!(pieces(&SUFFIX), [SUFFIX]);
     }
 
     #[test]

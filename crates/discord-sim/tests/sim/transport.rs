@@ -1,6 +1,6 @@
 //! Transport compression and large messages.
 
-use discord_sim::{Load, SimConfig, WorldConfig};
+use discord_sim::{Fault, Load, Scope, SimConfig, WorldConfig};
 use serde_json::{Value, json};
 
 use crate::{
@@ -48,6 +48,39 @@ async fn every_compression_carries_the_same_bytes() {
         assert_eq!(texts.len(), sent.len() - 1);
         client.close(1000).await;
     }
+}
+
+/// Discord promises how a payload ends, not that it is one message.
+#[tokio::test]
+async fn a_payload_comes_in_several_messages_on_request() {
+    let sim = start(config()).await;
+    sim.fault(Fault::SplitMessages(true), Scope::All);
+    let mut client = RawClient::connect(&sim, "v=10&encoding=json&compress=zlib-stream").await;
+    let mut context = flate2::Decompress::new(true);
+    let (hello, messages) = joined(&mut client, &mut context).await;
+    assert_eq!((&hello["op"], messages > 1), (&json!(10), true));
+    client.identify(0, 1).await;
+    let (ready, messages) = joined(&mut client, &mut context).await;
+    assert_eq!((&ready["t"], messages > 1), (&json!("READY"), true));
+    // From the next batch on they are whole again.
+    while joined(&mut client, &mut context).await.0["s"] != json!(sim.sent(0).len()) {}
+    sim.fault(Fault::SplitMessages(false), Scope::All);
+    sim.inject(0, "WHOLE", "{}");
+    let (whole, messages) = joined(&mut client, &mut context).await;
+    assert_eq!((&whole["t"], messages), (&json!("WHOLE"), 1));
+}
+
+/// The next payload, and how many messages it came in.
+async fn joined(client: &mut RawClient, context: &mut flate2::Decompress) -> (Value, usize) {
+    let (mut bytes, mut messages) = (Vec::new(), 0);
+    while !bytes.ends_with(&[0, 0, 0xff, 0xff]) {
+        bytes.extend(client.binary().await);
+        messages += 1;
+    }
+    let mut text = Vec::with_capacity(1 << 20);
+    let flush = flate2::FlushDecompress::Sync;
+    context.decompress_vec(&bytes, &mut text, flush).unwrap();
+    (serde_json::from_slice(&text).unwrap(), messages)
 }
 
 #[tokio::test]
