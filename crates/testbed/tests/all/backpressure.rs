@@ -22,7 +22,7 @@ async fn start() -> Stack {
     stack
 }
 
-/// The memory alarm: publishers are blocked for six heartbeat intervals. The sockets live, and the buffer drains.
+/// The memory alarm: publishers are blocked for four heartbeat intervals. The sockets live, and the buffer drains.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_buffer_drains_after_a_memory_alarm() {
     let _alone = alone().await;
@@ -32,7 +32,7 @@ async fn the_buffer_drains_after_a_memory_alarm() {
     full::flowing(&stack).await;
     stack.servers.rabbitmq.set_memory_alarm(true).await.unwrap();
     full::filled(&stack).await;
-    full::stays_within_bounds(&stack, HEARTBEAT * 6).await;
+    full::stays_within_bounds(&stack, full::OUTAGE).await;
     assert_eq!(Held::of(&stack), before, "a connection was lost");
     stack
         .servers
@@ -45,7 +45,7 @@ async fn the_buffer_drains_after_a_memory_alarm() {
     stack.stop().await.unwrap();
 }
 
-/// RabbitMQ is killed, and away for six heartbeat intervals.
+/// RabbitMQ is killed, and away for four heartbeat intervals.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_buffer_drains_after_a_crash_of_rabbitmq() {
     let _alone = alone().await;
@@ -55,7 +55,7 @@ async fn the_buffer_drains_after_a_crash_of_rabbitmq() {
     full::flowing(&stack).await;
     stack.servers.rabbitmq.kill();
     full::filled(&stack).await;
-    full::stays_within_bounds(&stack, HEARTBEAT * 6).await;
+    full::stays_within_bounds(&stack, full::OUTAGE).await;
     stack.servers.rabbitmq.restart().await.unwrap();
     full::drained(&mut stack, load, 1).await;
     assert_eq!(Held::of(&stack), before, "a connection was lost");

@@ -12,8 +12,11 @@ use tokio::task::JoinHandle;
 
 /// The smallest that is allowed.
 pub(crate) const BUFFER_BYTES: u64 = 1_048_576;
-/// After two of them without a heartbeat Discord closes the connection, and the session is over.
-pub(crate) const HEARTBEAT: Duration = Duration::from_secs(2);
+/// After two of them without a heartbeat Discord closes the connection, and the session is over. A loaded machine may stop for
+/// seconds.
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(4);
+/// How long RabbitMQ is away: twice as long as a session lives without heartbeats.
+pub(crate) const OUTAGE: Duration = HEARTBEAT.saturating_mul(4);
 
 /// Events a second.
 pub(crate) const RATE: f64 = 1_500.0;

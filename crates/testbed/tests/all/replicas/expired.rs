@@ -5,9 +5,9 @@ use super::*;
 #[tokio::test(flavor = "multi_thread")]
 async fn what_discord_has_given_up_is_told_and_nothing_else_is_missing() {
     let mut options = Options::new(8, 16);
-    // Discord notices after 2 s that nobody is there, and the broker after 10 s at least.
-    options.sim.heartbeat_interval = Duration::from_secs(1);
-    options.sim.session_lifetime = Duration::from_secs(6);
+    // Discord notices after 4 s that nobody is there, and the broker after 10 s at least.
+    options.sim.heartbeat_interval = Duration::from_secs(2);
+    options.sim.session_lifetime = Duration::from_secs(4);
     let mut replicas = Replicas::of(options).await;
     replicas.add();
     replicas.add();
