@@ -257,9 +257,10 @@ pub(crate) fn command(shard: u32, number: u64) -> Value {
     }}})
 }
 
-/// The number of a packet.
-pub(crate) fn number(packet: &[u8]) -> u64 {
-    let packet: Value = serde_json::from_slice(packet).unwrap();
+/// The number of a command, or of its packet.
+pub(crate) fn number(body: &[u8]) -> u64 {
+    let body: Value = serde_json::from_slice(body).unwrap();
+    let packet = body.get("data").unwrap_or(&body);
     let name = packet.pointer("/d/activities/0/name").unwrap();
     name.as_str().unwrap().parse().unwrap()
 }

@@ -98,7 +98,8 @@ async fn another_takes_over_at_once() {
         let took = async || index_of_active(&bench.routers).await == Some(other);
         bench.until("the other to be active", took).await;
         let waited = ended.elapsed();
-        assert!(waited < Duration::from_secs(3), "turn {turn}: {waited:?}");
+        // Sooner than RabbitMQ would notice by a missing heartbeat.
+        assert!(waited < Duration::from_secs(8), "turn {turn}: {waited:?}");
         bench.client.commands(0, [turn]).await;
         assert_eq!(bench.arrived(0, 1).await, [turn]);
         bench.routers[active].restart().unwrap();
