@@ -1,8 +1,8 @@
 //! What Redis holds, whatever it is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{SystemTime, UNIX_EPOCH};
 
+use dispatch_service::clock::unix_millis;
 use redis::aio::MultiplexedConnection;
 use redis::{cmd, pipe};
 use serde_json::Value;
@@ -114,7 +114,7 @@ impl Contents {
             "set" => Stored::Set(redis::from_redis_value(value).unwrap()),
             _ => {
                 let scored: Vec<(u64, f64)> = redis::from_redis_value(value).unwrap();
-                let now = now_ms();
+                let now = unix_millis() as f64;
                 let scores: BTreeMap<u64, f64> = scored
                     .into_iter()
                     .map(|(id, score)| (id, score - now))
@@ -162,13 +162,6 @@ async fn keys(connection: &mut MultiplexedConnection) -> BTreeSet<String> {
             return keys;
         }
     }
-}
-
-fn now_ms() -> f64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap()
-        .as_millis() as f64
 }
 
 /// What differs between two databases, one line for each key.
