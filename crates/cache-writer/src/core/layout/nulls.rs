@@ -1,6 +1,6 @@
 //! JSON text without the fields that are null.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, collections::BTreeSet};
 
 use crate::core::object::{Object, ObjectWriter, elements};
 
@@ -23,11 +23,8 @@ fn strip(text: &str, depth: usize) -> Cow<'_, str> {
     }
     if let Some(object) = text.starts_with('{').then(|| Object::parse(text)).flatten() {
         let mut writer = ObjectWriter::with_capacity(text.len());
-        // Where a name repeats, the last one counts.
-        for (name, value) in object
-            .fields()
-            .filter(|(name, _)| object.value(name).is_some())
-        {
+        let nulls = null_fields(&object);
+        for (name, value) in object.fields().filter(|(name, _)| !nulls.contains(name)) {
             if depth == DEPTH && name == MEANT {
                 writer.field(name, value);
             } else {
@@ -46,6 +43,19 @@ fn strip(text: &str, depth: usize) -> Cow<'_, str> {
         }
         None => Cow::Borrowed(text),
     }
+}
+
+/// Names of the fields that are null. Where a name repeats, the last one counts.
+fn null_fields<'o>(object: &'o Object<'_>) -> BTreeSet<&'o str> {
+    let mut nulls = BTreeSet::new();
+    for (name, value) in object.fields() {
+        if value == "null" {
+            nulls.insert(name);
+        } else {
+            nulls.remove(name);
+        }
+    }
+    nulls
 }
 
 #[cfg(test)]
