@@ -1,16 +1,7 @@
 -- Changes indexes and counts what they list. KEYS: the hash of the counts, then one index for each change.
 -- ARGV: now, then for each change: operation, family, when the ids expire, width of a count's step, number of ids, ids.
 -- A key of a foreign type is left alone, and told at the end: all other changes are made.
-local counts, now, at, refused = KEYS[1], ARGV[1], 2, nil
-
-local function attempt(...)
-  local reply = redis.pcall(...)
-  if type(reply) == 'table' and reply.err then
-    refused = reply.err
-    return nil
-  end
-  return reply
-end
+local counts, now, at = KEYS[1], ARGV[1], 2
 
 local function count(field, by)
   if by and by ~= 0 and attempt('HINCRBY', counts, field, by) == 0 then

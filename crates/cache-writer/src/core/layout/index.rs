@@ -33,7 +33,7 @@ pub const COUNTS_KEY: &str = "index:counts";
 /// A script rather than plain commands because the counts need the replies. Send its text (`EVAL`):
 /// by its hash (`EVALSHA`) a restarted Redis would not know it, and inside `MULTI` the other
 /// commands would be carried out nevertheless.
-pub const SCRIPT: &str = include_str!("index.lua");
+pub const SCRIPT: &str = concat!(include_str!("attempt.lua"), include_str!("index.lua"));
 
 /// Changes of indexes, at most [`super::PAGE`] ids in all, for one run of [`SCRIPT`].
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -3,16 +3,7 @@
 -- ARGV: now, when messages expire, number of users, their ids and texts, number of authors, their ids, then for each
 -- change: operation, number of ids, ids. The sets of members are those before the batch.
 local memberships, authors, users, bot_user = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local now, expiry, at, refused = ARGV[1], ARGV[2], 3, nil
-
-local function attempt(...)
-  local reply = redis.pcall(...)
-  if type(reply) == 'table' and reply.err then
-    refused = reply.err
-    return nil
-  end
-  return reply
-end
+local now, expiry, at = ARGV[1], ARGV[2], 3
 
 local function next_argument()
   at = at + 1

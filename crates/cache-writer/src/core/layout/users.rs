@@ -29,7 +29,7 @@ const AUTHORS_KEY: &str = "dispatch:authors";
 
 /// Applies a [`UsersUpdate`]. It looks at the indexes of members as they stood before the batch, so
 /// it runs before the one that changes them.
-pub const SCRIPT: &str = include_str!("users.lua");
+pub const SCRIPT: &str = concat!(include_str!("attempt.lua"), include_str!("users.lua"));
 
 /// What a batch says about users, for one run of [`SCRIPT`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
