@@ -27,7 +27,7 @@ use crate::{error::RouterError, metrics};
 /// Name of the connection, as RabbitMQ shows it.
 const NAME: &str = "command-router";
 /// Messages on their way from the consumers to the forwarder.
-const HANDED: usize = 32;
+const INCOMING: usize = 32;
 /// How long the connection's orderly end may take.
 const CLOSING: Duration = Duration::from_secs(2);
 /// How long a session may take to end when it is asked to.
@@ -117,7 +117,7 @@ impl Session<'_> {
             ..
         } = self.app;
         let publisher = Publisher::open(&self.connection).await?;
-        let (events, incoming) = mpsc::channel(HANDED);
+        let (events, incoming) = mpsc::channel(INCOMING);
         let (renewals, renewed) = watch::channel(BTreeSet::new());
         let dead_letters = DeadLetters::new(self.connection.clone(), self.queues.clone());
         let replies = Replies::new(self.connection.clone());

@@ -52,14 +52,14 @@ fn members(call: &mut Call, body: &Fields) -> Result<Option<Vec<Value>>, Refusal
 }
 
 /// Puts a member into a lobby; one that is there changes.
-fn seat(lobby: &mut Value, member: Value) {
+fn insert(lobby: &mut Value, member: Value) {
     if let Some(all) = lobby["members"].as_array_mut() {
         all.retain(|known| known["id"] != member["id"]);
         all.push(member);
     }
 }
 
-fn unseat(lobby: &mut Value, user: &Value) {
+fn remove(lobby: &mut Value, user: &Value) {
     if let Some(all) = lobby["members"].as_array_mut() {
         all.retain(|known| known["id"] != *user);
     }
@@ -99,7 +99,7 @@ pub(super) fn join(call: &mut Call) -> Answer {
     let bot = call.bot();
     let own = json!({"metadata": body.get("member_metadata")});
     let own = member(call, &own, Some(bot))?;
-    seat(&mut lobby, own);
+    insert(&mut lobby, own);
     keep(call, &lobby);
     let secret = json!({"id": lobby["id"], "secret": secret});
     let documents = &mut call.world().documents;
@@ -135,7 +135,7 @@ pub(super) fn add_member(call: &mut Call) -> Answer {
     let mut lobby = named(call)?;
     let (user, body) = (call.id("user")?, call.body.json.clone());
     let member = member(call, &body, Some(user))?;
-    seat(&mut lobby, member.clone());
+    insert(&mut lobby, member.clone());
     keep(call, &lobby);
     json(member)
 }
@@ -146,25 +146,25 @@ pub(super) fn change_members(call: &mut Call) -> Answer {
     if !(1..=MEMBERS).contains(&entries.len()) {
         return Err(Refusal::bad(50_035, "Invalid Form Body"));
     }
-    let mut seated = Vec::new();
+    let mut added = Vec::new();
     for entry in &entries {
         if entry["remove_member"] == true {
-            unseat(&mut lobby, &entry["id"]);
+            remove(&mut lobby, &entry["id"]);
             continue;
         }
         let member = member(call, entry, None)?;
-        seat(&mut lobby, member.clone());
-        seated.push(member);
+        insert(&mut lobby, member.clone());
+        added.push(member);
     }
     keep(call, &lobby);
-    json(seated)
+    json(added)
 }
 
 pub(super) fn remove_member(call: &mut Call) -> Answer {
     let mut lobby = named(call)?;
     let user = call.user()?;
     let user = id(call.world().users[user].id);
-    unseat(&mut lobby, &user);
+    remove(&mut lobby, &user);
     keep(call, &lobby);
     Ok(Reply::Empty)
 }
