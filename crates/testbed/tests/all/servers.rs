@@ -87,7 +87,7 @@ async fn the_memory_alarm_holds_publishers_back_until_it_is_lifted() {
     let (_connection, channel) = channel(&rabbitmq).await;
     rabbitmq.set_memory_alarm(true).await.unwrap();
     let confirm = tokio::spawn(async move { publish(&channel).await });
-    let early = wait::until("", Duration::from_millis(500), async || {
+    let early = wait::until("a confirm", Duration::from_millis(500), async || {
         confirm.is_finished()
     })
     .await;
