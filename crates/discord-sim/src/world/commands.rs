@@ -224,21 +224,6 @@ impl World {
             .collect();
         Some(json!({"soundboard_sounds": sounds, "guild_id": id(guild.id)}))
     }
-
-    /// Request Channel Info (op 43): CHANNEL_INFO for the guild.
-    ///
-    /// # Errors
-    ///
-    /// What is wrong with `d`.
-    pub fn request_channel_info(&self, d: &Value) -> Result<Vec<Dispatch>, String> {
-        let guild_id = snowflake_field(d, "guild_id")?;
-        let guild = self.guilds.get(guild_id).filter(|guild| !guild.unavailable);
-        Ok(guild
-            .map(|guild| json!({"guild_id": id(guild_id), "channels": guild.channel_info()}))
-            .map(|info| Dispatch::plain(Some(guild_id), "CHANNEL_INFO", 0, &info))
-            .into_iter()
-            .collect())
-    }
 }
 
 enum Wanted {
