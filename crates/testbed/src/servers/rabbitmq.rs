@@ -20,8 +20,8 @@ use crate::wait;
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// Longest time for one connection to be made.
 const CONNECT_LIMIT: Duration = Duration::from_secs(5);
-/// Longest time for one `rabbitmqctl`.
-const CONTROL_LIMIT: Duration = Duration::from_secs(60);
+/// Longest time for one `rabbitmqctl`, on a loaded machine.
+const CONTROL_LIMIT: Duration = Duration::from_secs(90);
 /// What `rabbitmqctl` says while the node starts.
 const STARTING: &str = "requires the 'rabbit' app to be running";
 /// Share of the memory above which publishers are blocked, as by default.
