@@ -157,12 +157,12 @@ fn without_origin(properties: &BasicProperties) -> BasicProperties {
     properties.clone().with_headers(kept)
 }
 
-/// `gateway.send`, `gateway:<shard>` and the like, but not the raw queues nor a service's name.
+/// `gateway.send`, `gateway:<shard>`, and those of Spectacles, `<exchange>:SEND` among them; but not the raw queues nor a service's name.
 fn takes_commands(source: &str) -> bool {
     source.ends_with(dispatch_proto::rabbit::SEND_QUEUE)
         || source
             .rsplit_once(':')
-            .is_some_and(|(_, shard)| shard.parse::<u32>().is_ok())
+            .is_some_and(|(_, rest)| rest == "SEND" || rest.parse::<u32>().is_ok())
 }
 
 fn text(value: &AMQPValue) -> String {
@@ -184,6 +184,9 @@ mod tests {
         for (source, expected) in [
             ("gateway.send", true),
             ("gateway:12", true),
+            ("music:gateway.send", true),
+            ("spectacles:SEND", true),
+            ("spectacles:3", true),
             ("gateway.raw.3", false),
             ("gateway-ingest", false),
             ("?", false),
