@@ -186,6 +186,13 @@ fn the_readme_is_short() {
     assert!(read("README.md").lines().count() <= LINES);
 }
 
+/// CI runs the example, and so what the README shows.
+#[test]
+fn the_readmes_consumer_is_an_example() {
+    let example = read("deploy/examples/python/minimal.py");
+    assert!(read("README.md").contains(&format!("```python\n{example}```")));
+}
+
 #[test]
 fn names_are_told_from_other_text() {
     assert!(is_setting("STATE_MEMBER_TTL") && !is_setting("STATE_*") && !is_setting("READY"));

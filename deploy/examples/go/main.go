@@ -1,5 +1,6 @@
 // Prints what deleted and edited messages said before, and asks shard 0 for its status.
 //
+//	go mod tidy
 //	RABBIT_URL=amqp://guest:guest@127.0.0.1/ go run .
 package main
 
@@ -25,23 +26,19 @@ type Event struct {
 	Old  map[string]any `json:"old"`
 }
 
-// repeats tells a message that was seen before: after a crash a few come again, under the same id.
-type repeats struct {
+// handled has the ids of the last messages: after a crash a few come again, under the same id.
+type handled struct {
 	order []string
 	ids   map[string]bool
 }
 
-func (r *repeats) seen(id string) bool {
-	if r.ids[id] {
-		return true
+func (h *handled) add(id string) {
+	h.ids[id] = true
+	h.order = append(h.order, id)
+	if len(h.order) > 10_000 {
+		delete(h.ids, h.order[0])
+		h.order = h.order[1:]
 	}
-	r.ids[id] = true
-	r.order = append(r.order, id)
-	if len(r.order) > 10_000 {
-		delete(r.ids, r.order[0])
-		r.order = r.order[1:]
-	}
-	return false
 }
 
 // send sends a command and returns Dispatch's reply.
@@ -70,7 +67,10 @@ func send(connection *amqp.Connection, command any) (string, error) {
 		return "", err
 	}
 	select {
-	case answer := <-answers:
+	case answer, ok := <-answers:
+		if !ok {
+			return "", errors.New("the connection ended")
+		}
 		return string(answer.Body), nil
 	case <-ctx.Done():
 		return "", errors.New("no reply")
@@ -83,7 +83,7 @@ func handle(event Event) {
 	}
 }
 
-func consume(url string, seen *repeats) error {
+func consume(url string, done *handled) error {
 	connection, err := amqp.Dial(url)
 	if err != nil {
 		return err
@@ -114,12 +114,13 @@ func consume(url string, seen *repeats) error {
 	}
 	log.Println("status:", status)
 	for message := range messages {
-		if !seen.seen(message.MessageId) {
+		if !done.ids[message.MessageId] {
 			var event Event
 			if err := json.Unmarshal(message.Body, &event); err != nil {
 				return err
 			}
 			handle(event)
+			done.add(message.MessageId)
 		}
 		// After the work, so that a crash loses nothing.
 		if err := message.Ack(false); err != nil {
@@ -134,9 +135,9 @@ func main() {
 	if url == "" {
 		url = "amqp://guest:guest@127.0.0.1/"
 	}
-	seen := &repeats{ids: map[string]bool{}}
+	done := &handled{ids: map[string]bool{}}
 	for {
-		log.Printf("%v; reconnecting", consume(url, seen))
+		log.Printf("%v; reconnecting", consume(url, done))
 		time.Sleep(time.Second)
 	}
 }

@@ -11,13 +11,11 @@ const URL = process.env.RABBIT_URL ?? "amqp://guest:guest@127.0.0.1/";
 const QUEUE = "example-node";
 const EVENTS = ["MESSAGE_UPDATE", "MESSAGE_DELETE"];
 
-// Tells a message that was seen before: after a crash a few come again, under the same id.
-const ids = new Set();
-function seen(id) {
-  if (ids.has(id)) return true;
-  ids.add(id);
-  if (ids.size > 10_000) ids.delete(ids.values().next().value);
-  return false;
+// Ids of the last messages that were handled: after a crash a few come again, under the same id.
+const handled = new Set();
+function remember(id) {
+  handled.add(id);
+  if (handled.size > 10_000) handled.delete(handled.values().next().value);
 }
 
 // Sends a command and resolves to Dispatch's reply.
@@ -59,7 +57,11 @@ async function consume() {
 
   await channel.consume(QUEUE, (message) => {
     if (message === null) return; // the queue was deleted
-    if (!seen(message.properties.messageId)) handle(JSON.parse(message.content));
+    const { messageId } = message.properties;
+    if (!handled.has(messageId)) {
+      handle(JSON.parse(message.content));
+      remember(messageId);
+    }
     channel.ack(message); // after the work, so that a crash loses nothing
   });
   await closed;

@@ -8,7 +8,6 @@ import asyncio
 import json
 import os
 import uuid
-from collections import deque
 
 import aio_pika
 
@@ -17,22 +16,20 @@ QUEUE = "example-python"
 EVENTS = ["MESSAGE_UPDATE", "MESSAGE_DELETE"]
 
 
-class Repeats:
-    """Tells a message that was seen before: after a crash a few come again, under the same id."""
+class Handled:
+    """Ids of the last messages that were handled: after a crash a few come again, under the same id."""
 
     def __init__(self, size=10_000):
-        self.order = deque()
-        self.ids = set()
+        self.ids = {}
         self.size = size
 
-    def seen(self, message_id):
-        if message_id in self.ids:
-            return True
-        self.ids.add(message_id)
-        self.order.append(message_id)
-        if len(self.order) > self.size:
-            self.ids.remove(self.order.popleft())
-        return False
+    def __contains__(self, message_id):
+        return message_id in self.ids
+
+    def add(self, message_id):
+        self.ids[message_id] = None
+        if len(self.ids) > self.size:
+            del self.ids[next(iter(self.ids))]
 
 
 async def send(channel, command, timeout=10):
@@ -70,13 +67,14 @@ async def main():
 
         print("status:", await send(channel, {"op": 3, "shard": 0}), flush=True)
 
-        repeats = Repeats()
+        handled = Handled()
         async with queue.iterator() as messages:
             async for message in messages:
                 # Acknowledged when the block ends: after the work, so that a crash loses nothing.
                 async with message.process(requeue=True):
-                    if not repeats.seen(message.message_id):
+                    if message.message_id not in handled:
                         handle(json.loads(message.body))
+                        handled.add(message.message_id)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 //! Prints what deleted and edited messages said before, and asks shard 0 for its status.
 //!
-//! `RABBIT_URL=amqp://guest:guest@127.0.0.1/%2f cargo run`, with futures-util, lapin 4, serde_json and tokio.
+//! In this repository: `RABBIT_URL=amqp://guest:guest@127.0.0.1/%2f cargo run -p testbed --example consumer`.
+//! In a project of your own: `cargo add futures-util lapin@4 serde_json` and `cargo add tokio --features full`.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -15,25 +16,22 @@ use serde_json::{Value, json};
 const QUEUE: &str = "example-rust";
 const EVENTS: [&str; 2] = ["MESSAGE_UPDATE", "MESSAGE_DELETE"];
 
-/// Tells a message that was seen before: after a crash a few come again, under the same id.
+/// Ids of the last messages that were handled: after a crash a few come again, under the same id.
 #[derive(Default)]
-struct Repeats {
+struct Handled {
     order: VecDeque<String>,
     ids: HashSet<String>,
 }
 
-impl Repeats {
-    fn seen(&mut self, id: &str) -> bool {
-        if !self.ids.insert(id.to_owned()) {
-            return true;
-        }
+impl Handled {
+    fn add(&mut self, id: &str) {
+        self.ids.insert(id.to_owned());
         self.order.push_back(id.to_owned());
         if self.order.len() > 10_000
             && let Some(oldest) = self.order.pop_front()
         {
             self.ids.remove(&oldest);
         }
-        false
     }
 }
 
@@ -117,7 +115,7 @@ async fn subscribe(channel: &Channel) -> lapin::Result<lapin::Consumer> {
         .await
 }
 
-async fn consume(url: &str, repeats: &mut Repeats) -> Result<(), Box<dyn Error>> {
+async fn consume(url: &str, handled: &mut Handled) -> Result<(), Box<dyn Error>> {
     let connection = Connection::connect(url, Default::default()).await?;
     let channel = connection.create_channel().await?;
     let mut messages = subscribe(&channel).await?;
@@ -131,8 +129,9 @@ async fn consume(url: &str, repeats: &mut Repeats) -> Result<(), Box<dyn Error>>
             .message_id()
             .as_ref()
             .map_or("", |id| id.as_str());
-        if !repeats.seen(id) {
+        if !handled.ids.contains(id) {
             handle(&serde_json::from_slice(&message.data)?);
+            handled.add(id);
         }
         // After the work, so that a crash loses nothing.
         message.ack(BasicAckOptions::default()).await?;
@@ -144,9 +143,9 @@ async fn consume(url: &str, repeats: &mut Repeats) -> Result<(), Box<dyn Error>>
 async fn main() {
     let default = || "amqp://guest:guest@127.0.0.1/%2f".to_owned();
     let url = std::env::var("RABBIT_URL").unwrap_or_else(|_| default());
-    let mut repeats = Repeats::default();
+    let mut handled = Handled::default();
     loop {
-        if let Err(error) = consume(&url, &mut repeats).await {
+        if let Err(error) = consume(&url, &mut handled).await {
             eprintln!("{error}; reconnecting");
         }
         tokio::time::sleep(Duration::from_secs(1)).await;

@@ -62,16 +62,6 @@ impl Example {
     }
 }
 
-/// The README's consumer, as a file in `dir`.
-fn readme_example(dir: &Path) -> PathBuf {
-    let readme = fs::read_to_string(workspace().join("README.md")).unwrap();
-    let (_, rest) = readme.split_once("```python\n").unwrap();
-    let (code, _) = rest.split_once("```").unwrap();
-    let path = dir.join("readme.py");
-    fs::write(&path, code).unwrap();
-    path
-}
-
 /// The Rust example, which cargo builds with the tests.
 fn rust_example() -> PathBuf {
     let this = std::env::current_exe().unwrap();
@@ -115,9 +105,9 @@ async fn examples_consume_command_and_reconnect() {
     stack.ready().await.unwrap();
     let url = stack.servers.rabbitmq.url();
     let consumer = python.command(&examples.join("python/consumer.py"));
-    let mut command = python.command(&readme_example(folder.path()));
+    let mut command = python.command(&examples.join("python/minimal.py"));
     command.env("PYTHONUNBUFFERED", "1");
-    let readme = Example::start("readme", command, &url, folder.path());
+    let minimal = Example::start("minimal", command, &url, folder.path());
     let running = [
         Example::start("python", consumer, &url, folder.path()),
         Example::start("node", node_command, &url, folder.path()),
@@ -136,7 +126,7 @@ async fn examples_consume_command_and_reconnect() {
     }
 
     // What was deleted was written, and so cached, before.
-    readme.prints(" was ", 5).await;
+    minimal.prints(" was ", 5).await;
 
     stack.servers.rabbitmq.kill();
     stack.servers.rabbitmq.restart().await.unwrap();
