@@ -89,9 +89,10 @@ pub(crate) fn published(seconds: f64) {
     PUBLISH_SECONDS.histogram().record(seconds);
 }
 
-/// An event is confirmed this long after it was read from the socket.
-pub(crate) fn latency(seconds: f64) {
-    LATENCY_SECONDS.histogram().record(seconds);
+/// Events are confirmed this long after they were read from the socket.
+pub(crate) fn latencies(seconds: impl Iterator<Item = f64>) {
+    let histogram = LATENCY_SECONDS.histogram();
+    seconds.for_each(|seconds| histogram.record(seconds));
 }
 
 /// Events were dropped as duplicates.

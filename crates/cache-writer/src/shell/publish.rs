@@ -168,10 +168,9 @@ impl EventPublisher {
         if let Some(oldest) = self.in_flight.pop_front() {
             metrics::published(oldest.begun.elapsed().as_secs_f64());
             let now = unix_micros();
-            for received in oldest.received_us {
-                let latency = Duration::from_micros(now.saturating_sub(received));
-                metrics::latency(latency.as_secs_f64());
-            }
+            let latency = |received| Duration::from_micros(now.saturating_sub(received));
+            let latencies = oldest.received_us.into_iter().map(latency);
+            metrics::latencies(latencies.map(|latency| latency.as_secs_f64()));
         }
         Ok(())
     }

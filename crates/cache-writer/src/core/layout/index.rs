@@ -12,8 +12,8 @@
 //!
 //! Ids are bare decimal numbers: Redis keeps a set of up to 512 of them as an array of 8 bytes
 //! each. A score is milliseconds since 1970, or `+inf` where nothing expires. A sorted set loses
-//! what has expired with each write to it, and itself expires with its last id: it never points at
-//! keys that expired long ago. To read one, take what is above now: `ZRANGEBYSCORE
+//! what has expired with each id that comes, and itself expires with its last id, or with one that
+//! has left it since: it never points at keys that expired long ago. To read one, take what is above now: `ZRANGEBYSCORE
 //! index:messages:<channel> (<now> +inf`.
 //!
 //! `index:counts` has a field for each plural name with the number of objects that don't expire, exact by construction:
@@ -32,7 +32,8 @@ pub const COUNTS_KEY: &str = "index:counts";
 ///
 /// A script rather than plain commands because the counts need the replies. Send its text (`EVAL`):
 /// by its hash (`EVALSHA`) a restarted Redis would not know it, and inside `MULTI` the other
-/// commands would be carried out nevertheless.
+/// commands would be carried out nevertheless. Under load it is most of what Redis has to do, so
+/// each call of a command in it counts.
 pub const SCRIPT: &str = concat!(include_str!("attempt.lua"), include_str!("index.lua"));
 
 /// Changes of indexes, at most [`super::PAGE`] ids in all, for one run of [`SCRIPT`].
