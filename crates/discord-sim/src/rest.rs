@@ -4,6 +4,7 @@
 //! <https://discord.com/developers/docs/reference>
 
 mod auto_moderation;
+mod bans;
 mod body;
 mod call;
 mod channels;
@@ -22,8 +23,10 @@ mod monetization;
 mod pins;
 mod reactions;
 mod refusal;
+mod roles;
 mod routes;
 mod scheduled;
+mod threads;
 mod unlisted;
 mod upgrade;
 mod webhooks;

@@ -1,27 +1,16 @@
-//! Members, bans, voice states, and the roles of a guild.
+//! Members and voice states.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    call::{Answer, Call, Reply, ids, ids_of, json},
+    call::{Answer, Call, Reply, ids, json},
     refusal::{Refusal, Unknown},
 };
 use crate::{
     protocol::snowflake::{read_timestamp, timestamp},
-    world::{Ban, Member, Planned, Role, World, id, intents, snowflake_of},
+    world::{Member, Planned, id, intents, snowflake_of},
 };
-
-/// What a request may set of a role.
-const ROLE_SETTABLE: [&str; 7] = [
-    "name",
-    "permissions",
-    "hoist",
-    "mentionable",
-    "icon",
-    "unicode_emoji",
-    "position",
-];
 
 /// The member of the path: the user's place in the list of users, and its id.
 fn named(call: &mut Call) -> Result<(u64, usize, u64), Refusal> {
@@ -142,18 +131,6 @@ pub(super) fn edit_nick(call: &mut Call) -> Answer {
     call.params.push(("user", "@me".to_owned()));
     edit(call)?;
     json(json!({"nick": call.body.json["nick"]}))
-}
-
-/// How many members have each role.
-pub(super) fn role_counts(call: &mut Call) -> Answer {
-    let guild = call.guild()?;
-    let count = |role: &Role| {
-        let has = |member: &&Member| member.roles.contains(&role.id);
-        json!(guild.members.values().filter(has).count())
-    };
-    let roles = guild.roles.values().filter(|role| !role.everyone);
-    let counts = roles.map(|role| (role.id.to_string(), count(role)));
-    json(Value::Object(counts.collect()))
 }
 
 fn tell_update(call: &mut Call, guild: u64, user: u64) {
@@ -279,205 +256,6 @@ fn change_role(call: &mut Call, has: bool) -> Answer {
         }
     }
     tell_update(call, guild, user);
-    Ok(Reply::Empty)
-}
-
-pub(super) fn bans(call: &mut Call) -> Answer {
-    let bans = call.guild()?.bans.clone();
-    let world = call.world();
-    json(
-        bans.iter()
-            .map(|ban| ban_object(world, ban))
-            .collect::<Vec<_>>(),
-    )
-}
-
-fn ban_object(world: &World, ban: &Ban) -> Value {
-    json!({"reason": ban.reason, "user": world.users[ban.user as usize].json()})
-}
-
-fn banned(call: &mut Call) -> Result<(u64, Ban), Refusal> {
-    let user = u32::try_from(call.user()?).unwrap_or(u32::MAX);
-    let guild = call.guild()?;
-    let known = guild.bans.iter().find(|ban| ban.user == user).cloned();
-    known
-        .map(|ban| (guild.id, ban))
-        .ok_or_else(|| Refusal::unknown(Unknown::Ban))
-}
-
-pub(super) fn ban_of(call: &mut Call) -> Answer {
-    let (_, ban) = banned(call)?;
-    json(ban_object(call.world(), &ban))
-}
-
-pub(super) fn ban(call: &mut Call) -> Answer {
-    let user = call.user()?;
-    ban_one(call, user)?;
-    Ok(Reply::Empty)
-}
-
-fn ban_one(call: &mut Call, user: usize) -> Result<(), Refusal> {
-    let user_id = call.world().users[user].id;
-    let ban = Ban {
-        user: u32::try_from(user).unwrap_or(u32::MAX),
-        reason: call.reason.as_deref().map(Into::into),
-    };
-    let guild = call.guild()?;
-    let at = guild.id;
-    let is_member = guild.members.contains(user_id);
-    if !guild.bans.iter().any(|known| known.user == ban.user) {
-        guild.bans.push(ban);
-    }
-    let d = json!({"user": call.world().users[user].json(), "guild_id": id(at)});
-    call.tell(Some(at), "GUILD_BAN_ADD", intents::GUILD_MODERATION, &d);
-    if is_member {
-        call.world().agenda.push_back(Planned::RemoveMember {
-            guild: at,
-            user: user_id,
-        });
-        call.tell_consequences();
-    }
-    Ok(())
-}
-
-pub(super) fn ban_many(call: &mut Call) -> Answer {
-    call.guild()?;
-    let users = ids_of(call, "user_ids")?;
-    let (mut banned, mut failed) = (Vec::new(), Vec::new());
-    for user in users {
-        match call.world().user(user).filter(|place| *place != 0) {
-            Some(place) => {
-                ban_one(call, place)?;
-                banned.push(id(user));
-            }
-            None => failed.push(id(user)),
-        }
-    }
-    json(json!({"banned_users": banned, "failed_users": failed}))
-}
-
-pub(super) fn unban(call: &mut Call) -> Answer {
-    let (at, Ban { user, .. }) = banned(call)?;
-    call.guild()?.bans.retain(|known| known.user != user);
-    let d = json!({"user": call.world().users[user as usize].json(), "guild_id": id(at)});
-    call.tell(Some(at), "GUILD_BAN_REMOVE", intents::GUILD_MODERATION, &d);
-    Ok(Reply::Empty)
-}
-
-pub(super) fn roles(call: &mut Call) -> Answer {
-    json(
-        call.guild()?
-            .roles
-            .values()
-            .map(Role::json)
-            .collect::<Vec<_>>(),
-    )
-}
-
-pub(super) fn role(call: &mut Call) -> Answer {
-    let role = call.id("role")?;
-    let known = call.guild()?.roles.get(role).map(Role::json);
-    json(known.ok_or_else(|| Refusal::unknown(Unknown::Role))?)
-}
-
-pub(super) fn create_role(call: &mut Call) -> Answer {
-    let (mut body, role_id) = (
-        call.body.json.as_object().cloned().unwrap_or_default(),
-        call.world().next_id(),
-    );
-    let guild = call.guild()?;
-    for (name, value) in [
-        ("name", json!("new role")),
-        ("hoist", json!(false)),
-        ("mentionable", json!(false)),
-    ] {
-        body.entry(name).or_insert(value);
-    }
-    let mut role = Role {
-        id: role_id,
-        position: guild.roles.len() as u16,
-        ..Role::default()
-    };
-    set_role(&mut role, body);
-    let (at, object) = (guild.id, role.json());
-    guild.roles.insert(role_id, role);
-    let d = json!({"role": object, "guild_id": id(at)});
-    call.tell(Some(at), "GUILD_ROLE_CREATE", intents::GUILDS, &d);
-    json(object)
-}
-
-fn set_role(role: &mut Role, mut body: serde_json::Map<String, Value>) {
-    if let Some(colour) = body.get("color").and_then(Value::as_u64) {
-        let colours =
-            json!({"primary_color": colour, "secondary_color": null, "tertiary_color": null});
-        body.insert("colors".to_owned(), colours);
-    } else if let Some(colour) = body
-        .get("colors")
-        .map(|colours| colours["primary_color"].clone())
-    {
-        body.insert("color".to_owned(), colour);
-    }
-    if let Some(permissions) = body.get("permissions").and_then(Value::as_u64) {
-        body.insert("permissions".to_owned(), json!(permissions.to_string()));
-    }
-    role.set.set(&body, &ROLE_SETTABLE);
-    role.set.set(&body, &["color", "colors"]);
-}
-
-pub(super) fn edit_role(call: &mut Call) -> Answer {
-    let (role, body) = (call.id("role")?, call.fields()?.clone());
-    let guild = call.guild()?;
-    let at = guild.id;
-    let Some(known) = guild.roles.get_mut(role) else {
-        return Err(Refusal::unknown(Unknown::Role));
-    };
-    set_role(known, body);
-    let object = known.json();
-    let d = json!({"role": object, "guild_id": id(at)});
-    call.tell(Some(at), "GUILD_ROLE_UPDATE", intents::GUILDS, &d);
-    json(object)
-}
-
-pub(super) fn reorder_roles(call: &mut Call) -> Answer {
-    let at = call.guild()?.id;
-    for entry in call.body.json.as_array().cloned().unwrap_or_default() {
-        let (Some(role), Some(fields)) = (snowflake_of(&entry["id"]), entry.as_object()) else {
-            continue;
-        };
-        let Some(known) = call.guild()?.roles.get_mut(role) else {
-            continue;
-        };
-        known.set.set(fields, &["position"]);
-        let d = json!({"role": known.json(), "guild_id": id(at)});
-        call.tell(Some(at), "GUILD_ROLE_UPDATE", intents::GUILDS, &d);
-    }
-    roles(call)
-}
-
-pub(super) fn delete_role(call: &mut Call) -> Answer {
-    let role = call.id("role")?;
-    let guild = call.guild()?;
-    let at = guild.id;
-    let known = guild
-        .roles
-        .get(role)
-        .ok_or_else(|| Refusal::unknown(Unknown::Role))?;
-    if known.everyone || known.bot.is_some() {
-        return Err(Refusal::bad(50_028, "Invalid role"));
-    }
-    guild.roles.remove(role);
-    let holders = guild
-        .members
-        .iter()
-        .filter(|(_, member)| member.roles.contains(&role));
-    let holders: Vec<u64> = holders.map(|(user, _)| user).collect();
-    let d = json!({"role_id": id(role), "guild_id": id(at)});
-    call.tell(Some(at), "GUILD_ROLE_DELETE", intents::GUILDS, &d);
-    let shown = holders
-        .into_iter()
-        .map(|user| Planned::ShowRoles { guild: at, user });
-    call.world().agenda.extend(shown);
-    call.tell_consequences();
     Ok(Reply::Empty)
 }
 
