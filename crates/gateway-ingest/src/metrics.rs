@@ -9,7 +9,7 @@ use dispatch_service::{
 
 use crate::core::{
     connection::{Cause, Deadline},
-    outbox::Parcel,
+    outbox::Publication,
     status::{ShardEvent, Status},
 };
 
@@ -145,9 +145,9 @@ impl Default for FrameMetrics {
 }
 
 impl FrameMetrics {
-    /// A parcel is confirmed, so long after it was published last.
-    pub(crate) fn confirmed(&self, parcel: &Parcel, events: usize, took: Duration) {
-        if let Parcel::DeadLetter { reason, .. } = parcel {
+    /// A publication is confirmed, so long after it was published last.
+    pub(crate) fn confirmed(&self, publication: &Publication, events: usize, took: Duration) {
+        if let Publication::DeadLetter { reason, .. } = publication {
             dead_letter(reason.label());
             return;
         }

@@ -2,12 +2,12 @@
 //!
 //! A partition is the unit of order: its events travel through one outbox, in frames that hold events of several shards.
 //!
-//! **Invariant:** one parcel is in flight at a time, and the next one is made only when it is confirmed. A shard's events travel
-//! through one outbox, in order. So confirms are contiguous for each shard: the last confirmed place is the one to resume
+//! **Invariant:** one publication is in flight at a time, and the next one is made only when it is confirmed. A shard's events
+//! travel through one outbox, in order. So confirms are contiguous for each shard: the last confirmed place is the one to resume
 //! from, everything before it is confirmed too.
 //!
-//! **Invariant:** a parcel that is handed out holds events of owned shards alone. What is in flight may have been published while a shard
-//! was owned; it is made anew without a shard that is not owned any more before it is published again.
+//! **Invariant:** a publication that is handed out holds events of owned shards alone. What is in flight may have been published
+//! while a shard was owned; it is made anew without a shard that is not owned any more before it is published again.
 
 #[cfg(test)]
 mod tests;
@@ -59,7 +59,7 @@ pub struct Place {
 
 /// What is published in one go.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Parcel {
+pub enum Publication {
     /// A frame with one or more events.
     Frame(Arc<Vec<u8>>),
     /// A payload that can't travel in a frame.
@@ -147,7 +147,7 @@ impl<P> Default for Line<P> {
 
 #[derive(Debug)]
 struct InFlight {
-    parcel: Parcel,
+    publication: Publication,
     /// Whose events it holds: the first of these shards' lines.
     of: Vec<Confirmed>,
     /// It holds events of a shard that has been released since: not to be published again.
@@ -238,14 +238,14 @@ impl<P> Outbox<P> {
         line.is_none_or(|line| line.waiting.is_empty())
     }
 
-    /// Whether a parcel was handed out that is not confirmed yet.
+    /// Whether a publication was handed out that is not confirmed yet.
     #[must_use]
     pub const fn is_in_flight(&self) -> bool {
         self.in_flight.is_some()
     }
 
-    /// The parcel to publish: the one that is not confirmed yet, unchanged if it may be published still, else a new one.
-    pub fn parcel(&mut self) -> Option<Parcel> {
+    /// The publication to publish: the one that is not confirmed yet, unchanged if it may be published still, else a new one.
+    pub fn publication(&mut self) -> Option<Publication> {
         if let Some(stale) = self.in_flight.take_if(|flight| flight.stale) {
             for part in stale.of.iter().rev() {
                 let line = self.lines.get_mut(&part.shard);
@@ -258,10 +258,12 @@ impl<P> Outbox<P> {
         if self.in_flight.is_none() {
             self.in_flight = self.pack();
         }
-        self.in_flight.as_ref().map(|flight| flight.parcel.clone())
+        self.in_flight
+            .as_ref()
+            .map(|flight| flight.publication.clone())
     }
 
-    /// The parcel is confirmed. Returns what that says of each shard.
+    /// The publication is confirmed. Returns what that says of each shard.
     pub fn confirm(&mut self) -> Vec<Confirmed> {
         let confirmed = self.in_flight.take().map_or(Vec::new(), |flight| flight.of);
         for part in &confirmed {
@@ -279,10 +281,10 @@ impl<P> Outbox<P> {
 
     fn pack(&mut self) -> Option<InFlight> {
         let of = self.choose();
-        let parcel = match of.as_slice() {
+        let publication = match of.as_slice() {
             [] => return None,
             [only] if only.events == 1 => self.single(only),
-            _ => Parcel::Frame(Arc::new(self.frame(&of))),
+            _ => Publication::Frame(Arc::new(self.frame(&of))),
         };
         for part in &of {
             if let Some(line) = self.lines.get_mut(&part.shard) {
@@ -293,7 +295,7 @@ impl<P> Outbox<P> {
         self.turns
             .retain(|shard| lines.get(shard).is_some_and(|line| line.queued));
         Some(InFlight {
-            parcel,
+            publication,
             of,
             stale: false,
         })
@@ -345,11 +347,11 @@ impl<P> Outbox<P> {
     }
 
     /// A shard's first payload by itself, compressed if it is large; a dead letter if it is too large nevertheless.
-    fn single(&self, of: &Confirmed) -> Parcel {
+    fn single(&self, of: &Confirmed) -> Publication {
         let shard = of.shard;
         let first = self.lines.get(&shard);
         let first = first.and_then(|line| line.waiting.front());
-        let dead = |reason| Parcel::DeadLetter {
+        let dead = |reason| Publication::DeadLetter {
             shard,
             body: Arc::new(first.map_or(Vec::new(), |first| first.payload.as_bytes().to_vec())),
             reason,
@@ -365,7 +367,7 @@ impl<P> Outbox<P> {
             frame = frame.and_then(|frame| compressed(&frame));
         }
         match frame.filter(|frame| frame.len() <= self.limit) {
-            Some(frame) => Parcel::Frame(Arc::new(frame)),
+            Some(frame) => Publication::Frame(Arc::new(frame)),
             None => dead(DeadReason::TooLarge),
         }
     }

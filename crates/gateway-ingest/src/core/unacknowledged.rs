@@ -34,7 +34,7 @@ const MOST_SENDS: u8 = 5;
 
 /// A command's message, and what has become of the command. `D` is the message as the caller knows it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Ticket<D> {
+pub struct CommandMessage<D> {
     /// The message.
     pub delivery: D,
     /// How often the command has left.
@@ -43,7 +43,7 @@ pub struct Ticket<D> {
     suspect: bool,
 }
 
-impl<D> Ticket<D> {
+impl<D> CommandMessage<D> {
     /// Of a command that was not sent yet.
     pub fn new(delivery: D) -> Self {
         Self {
@@ -67,11 +67,11 @@ pub enum Dead {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Ended<D> {
     /// Discord has read them.
-    pub read: Vec<Ticket<D>>,
+    pub read: Vec<CommandMessage<D>>,
     /// To be sent again, before all others and in this order.
-    pub again: Vec<(Packet, Ticket<D>)>,
+    pub again: Vec<(Packet, CommandMessage<D>)>,
     /// Not to be sent again.
-    pub dead: Vec<(Ticket<D>, Dead)>,
+    pub dead: Vec<(CommandMessage<D>, Dead)>,
 }
 
 /// The commands of a shard that have left on its connection of the moment, in order.
@@ -88,7 +88,7 @@ pub struct Unacknowledged<D> {
 #[derive(Debug)]
 struct Sent<D> {
     packet: Packet,
-    ticket: Ticket<D>,
+    message: CommandMessage<D>,
     at: Instant,
     /// Long enough ago, and alone, so that Discord did not close the connection over it.
     cleared: bool,
@@ -110,26 +110,26 @@ impl<D> Unacknowledged<D> {
     pub fn push(
         &mut self,
         packet: Packet,
-        mut ticket: Ticket<D>,
+        mut message: CommandMessage<D>,
         at: Instant,
-    ) -> Option<Ticket<D>> {
-        ticket.sends = ticket.sends.saturating_add(1);
-        if ticket.suspect {
+    ) -> Option<CommandMessage<D>> {
+        message.sends = message.sends.saturating_add(1);
+        if message.suspect {
             self.suspects = self.suspects.saturating_sub(1);
         }
         self.sent.push_back(Sent {
             packet,
-            ticket,
+            message,
             at,
             cleared: false,
         });
         let oldest = (self.sent.len() > MOST).then(|| self.sent.pop_front())?;
-        oldest.map(|sent| sent.ticket)
+        oldest.map(|sent| sent.message)
     }
 
     /// Until when no further command may leave, if the one before is still under suspicion at `now`.
     pub fn held_until(&mut self, now: Instant) -> Option<Instant> {
-        let open = |sent: &Sent<D>| sent.ticket.suspect && !sent.cleared;
+        let open = |sent: &Sent<D>| sent.message.suspect && !sent.cleared;
         if self.suspects == 0 && !self.sent.iter().any(open) {
             return None;
         }
@@ -140,7 +140,7 @@ impl<D> Unacknowledged<D> {
         }
         for sent in &mut self.sent {
             sent.cleared = true;
-            sent.ticket.suspect = false;
+            sent.message.suspect = false;
         }
         None
     }
@@ -154,7 +154,7 @@ impl<D> Unacknowledged<D> {
     }
 
     /// Discord acknowledged a heartbeat, the oldest that it has not yet: it has read what was written before, which is returned.
-    pub fn heartbeat_acknowledged(&mut self) -> Vec<Ticket<D>> {
+    pub fn heartbeat_acknowledged(&mut self) -> Vec<CommandMessage<D>> {
         let Some(heartbeat) = self.heartbeats.pop_front() else {
             return Vec::new();
         };
@@ -169,7 +169,7 @@ impl<D> Unacknowledged<D> {
         let sent = std::mem::take(&mut self.sent).into_iter();
         let (read, open): (VecDeque<_>, VecDeque<_>) = sent.partition(proves);
         self.sent = open;
-        tickets(read)
+        messages(read)
     }
 
     /// The connection has ended with `code`; `None` if there was no close frame either way. `asked` if we had sent one first, which
@@ -181,7 +181,7 @@ impl<D> Unacknowledged<D> {
         match code {
             Some(code) if blames_a_packet(code) => self.blamed(sent, code),
             Some(_) if asked => Ended {
-                read: tickets(sent),
+                read: messages(sent),
                 again: Vec::new(),
                 dead: Vec::new(),
             },
@@ -196,17 +196,17 @@ impl<D> Unacknowledged<D> {
             // Late: those that were quiet are under suspicion after all.
             open = std::mem::take(&mut sent);
         }
-        let read = tickets(sent);
+        let read = messages(sent);
         if open.len() == 1 {
-            let blamed = |ticket| (ticket, Dead::Refused(code));
+            let blamed = |message| (message, Dead::Refused(code));
             return Ended {
                 read,
                 again: Vec::new(),
-                dead: tickets(open).into_iter().map(blamed).collect(),
+                dead: messages(open).into_iter().map(blamed).collect(),
             };
         }
         for sent in &mut open {
-            sent.ticket.suspect = true;
+            sent.message.suspect = true;
         }
         Ended {
             read,
@@ -217,10 +217,10 @@ impl<D> Unacknowledged<D> {
     fn again(&mut self, sent: VecDeque<Sent<D>>) -> Ended<D> {
         let (again, dead): (Vec<_>, Vec<_>) = sent
             .into_iter()
-            .map(|sent| (sent.packet, sent.ticket))
-            .partition(|(_, ticket)| ticket.sends < MOST_SENDS);
-        self.suspects += again.iter().filter(|(_, ticket)| ticket.suspect).count();
-        let dead = dead.into_iter().map(|(_, ticket)| (ticket, Dead::InVain));
+            .map(|sent| (sent.packet, sent.message))
+            .partition(|(_, message)| message.sends < MOST_SENDS);
+        self.suspects += again.iter().filter(|(_, message)| message.suspect).count();
+        let dead = dead.into_iter().map(|(_, message)| (message, Dead::InVain));
         Ended {
             read: Vec::new(),
             again,
@@ -229,7 +229,7 @@ impl<D> Unacknowledged<D> {
     }
 
     /// The request that Discord refused, if it was one for members: the newest that fits.
-    pub fn take_refused(&mut self, limited: &RateLimited) -> Option<(Packet, Ticket<D>)> {
+    pub fn take_refused(&mut self, limited: &RateLimited) -> Option<(Packet, CommandMessage<D>)> {
         if limited.opcode != REQUEST_MEMBERS {
             return None;
         }
@@ -244,12 +244,14 @@ impl<D> Unacknowledged<D> {
         };
         let index = self.sent.iter().rposition(fits)?;
         let Sent {
-            packet, mut ticket, ..
+            packet,
+            mut message,
+            ..
         } = self.sent.remove(index)?;
         // Discord has read it, so it has ended no connection.
-        ticket.suspect = false;
-        ticket.sends = 0;
-        Some((packet, ticket))
+        message.suspect = false;
+        message.sends = 0;
+        Some((packet, message))
     }
 
     /// Forgets all of them: RabbitMQ hands them out again.
@@ -259,8 +261,8 @@ impl<D> Unacknowledged<D> {
     }
 }
 
-fn tickets<D>(sent: VecDeque<Sent<D>>) -> Vec<Ticket<D>> {
-    sent.into_iter().map(|sent| sent.ticket).collect()
+fn messages<D>(sent: VecDeque<Sent<D>>) -> Vec<CommandMessage<D>> {
+    sent.into_iter().map(|sent| sent.message).collect()
 }
 
 #[cfg(test)]

@@ -31,23 +31,19 @@ use super::{
 use crate::{
     core::{
         connection::{Connection as Policy, Input},
-        departures::Departures,
         outbox,
-        schedule::Schedule,
         status::Status,
-        unacknowledged::Unacknowledged,
     },
     error::IngestError,
 };
 use client::{Ending, Received};
-use command::Leaving;
+use command::CommandQueue;
 use connect::Leave;
 use dispatch_proto::session::SessionRecord;
 use dispatch_service::metrics::Counter;
 use futures_util::future::BoxFuture;
-use lapin::{Connection, message::Delivery};
-use outcome::Ticket;
-use room::Beat;
+use lapin::Connection;
+use room::Reading;
 use tokio::{
     sync::{OwnedSemaphorePermit, watch},
     time::{Instant, sleep_until},
@@ -99,26 +95,12 @@ struct Task {
     /// What others were told of the connection.
     status: Status,
 
-    /// Waits for room, perhaps with an event that has none yet. Meanwhile nothing is read but for a heartbeat's sake.
-    admission: Option<BoxFuture<'static, Option<Event>>>,
-    /// Whether an event waits in `admission`.
-    holds_one: bool,
-    /// What is read now is dropped: something before it was.
-    discarding: bool,
-    /// Whether others have it that there is no room.
-    full: bool,
-    beat: Beat,
+    reading: Reading,
 
     /// The connection on which the shard's lock is held.
     claim: Option<Arc<Connection>>,
 
-    commands: Option<Commands>,
-    schedule: Schedule<Ticket>,
-    leaving: Option<Leaving>,
-    departures: Departures,
-    unacknowledged: Unacknowledged<Box<Delivery>>,
-    /// When the schedule is to be looked at again.
-    look_at: Option<Instant>,
+    queue: CommandQueue,
 }
 
 impl Task {
@@ -133,18 +115,9 @@ impl Task {
             leave: None,
             ending: None,
             status: Status::Disconnected,
-            admission: None,
-            holds_one: false,
-            discarding: false,
-            full: false,
-            beat: Beat::default(),
+            reading: Reading::default(),
             claim: None,
-            commands: None,
-            schedule: Schedule::default(),
-            leaving: None,
-            departures: Departures::default(),
-            unacknowledged: Unacknowledged::default(),
-            look_at: None,
+            queue: CommandQueue::default(),
         }
     }
 
@@ -173,22 +146,22 @@ impl Task {
                     stay = self.ordered(order)?;
                 }
                 leave = finished(&mut self.leave) => self.leave_answered(leave)?,
-                event = finished(&mut self.admission) => self.admitted(event),
-                Some(inbound) = received(&mut self.commands) => self.command(inbound),
-                () = reached(self.look_at) => self.look_now(),
+                event = finished(&mut self.reading.admission) => self.admitted(event),
+                Some(inbound) = received(&mut self.queue.consumer) => self.command(inbound),
+                () = reached(self.queue.look_at) => self.look_now(),
                 () = reached(deadline) => self.happened(Input::Time)?,
                 received = next(&mut self.client), if readable => {
                     self.note_read();
                     self.received(received)?;
                 }
-                () = reached(beat_at), if !readable => self.beat.due = true,
+                () = reached(beat_at), if !readable => self.reading.beat.due = true,
             }
         }
     }
 
     /// The schedule is to be looked at.
     fn look_now(&mut self) {
-        self.look_at = Some(Instant::now());
+        self.queue.look_at = Some(Instant::now());
     }
 }
 

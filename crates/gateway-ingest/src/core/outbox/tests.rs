@@ -27,9 +27,9 @@ fn confirmed(shard: u32, events: usize, session: &str, sequence: u64) -> Confirm
     }
 }
 
-/// The events of a parcel, as shard, session and sequence.
-fn events(parcel: &Parcel) -> Vec<(u32, String, u64)> {
-    let Parcel::Frame(body) = parcel else {
+/// The events of a publication, as shard, session and sequence.
+fn events(publication: &Publication) -> Vec<(u32, String, u64)> {
+    let Publication::Frame(body) = publication else {
         return Vec::new();
     };
     let mut events = Vec::new();
@@ -43,8 +43,8 @@ fn events(parcel: &Parcel) -> Vec<(u32, String, u64)> {
     events
 }
 
-fn sequences(parcel: &Parcel) -> Vec<(u32, u64)> {
-    let events = events(parcel).into_iter();
+fn sequences(publication: &Publication) -> Vec<(u32, u64)> {
+    let events = events(publication).into_iter();
     events
         .map(|(shard, _, sequence)| (shard, sequence))
         .collect()
@@ -59,15 +59,15 @@ fn owning(shards: &[u32]) -> Outbox<()> {
 #[test]
 fn gathers_while_one_is_in_flight_and_repeats_it_unchanged() {
     let mut outbox = owning(&[0]);
-    assert_eq!(outbox.parcel(), None);
+    assert_eq!(outbox.publication(), None);
     outbox.push(0, received("s", 1, "a"));
-    let first = outbox.parcel().unwrap();
+    let first = outbox.publication().unwrap();
     outbox.push(0, received("s", 2, "b"));
     outbox.push(0, received("s", 3, "c"));
-    assert_eq!(outbox.parcel().as_ref(), Some(&first));
+    assert_eq!(outbox.publication().as_ref(), Some(&first));
     assert_eq!(outbox.confirm(), [confirmed(0, 1, "s", 1)]);
     assert_eq!(
-        sequences(&outbox.parcel().unwrap()),
+        sequences(&outbox.publication().unwrap()),
         [(0, 2), (0, 3)],
         "both in one frame"
     );
@@ -82,7 +82,7 @@ fn a_frame_holds_events_of_all_shards_and_sessions() {
     outbox.push(1, received("old", 9, "a"));
     outbox.push(4, received("x", 1, "b"));
     outbox.push(1, received("new", 1, "c"));
-    let body = events(&outbox.parcel().unwrap());
+    let body = events(&outbox.publication().unwrap());
     let of = |shard, session: &str, sequence| (shard, session.to_owned(), sequence);
     assert_eq!(body, [of(4, "x", 1), of(1, "old", 9), of(1, "new", 1)]);
     let confirms = [confirmed(4, 1, "x", 1), confirmed(1, 2, "new", 1)];
@@ -98,14 +98,14 @@ fn a_frame_is_shared_fairly() {
     }
     outbox.push(1, received("b", 1, "{}"));
     outbox.push(2, received("c", 1, &"x".repeat(FRAME_BYTES)));
-    let first = sequences(&outbox.parcel().unwrap());
+    let first = sequences(&outbox.publication().unwrap());
     assert_eq!(first.len(), FRAME_EVENTS);
     assert!(first.contains(&(1, 1)));
     outbox.push(1, received("b", 2, "{}"));
     outbox.confirm();
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(2, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(2, 1)]);
     outbox.confirm();
-    assert!(sequences(&outbox.parcel().unwrap()).contains(&(1, 2)));
+    assert!(sequences(&outbox.publication().unwrap()).contains(&(1, 2)));
 }
 
 #[test]
@@ -122,21 +122,21 @@ fn what_cannot_travel_becomes_a_dead_letter_in_its_place() {
         },
     );
     outbox.push(3, received("s", 3, "b"));
-    let dead = |parcel| match parcel {
-        Some(Parcel::DeadLetter { shard, reason, .. }) => Some((shard, reason)),
+    let dead = |publication| match publication {
+        Some(Publication::DeadLetter { shard, reason, .. }) => Some((shard, reason)),
         _ => None,
     };
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(3, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(3, 1)]);
     outbox.confirm();
-    assert_eq!(dead(outbox.parcel()), Some((3, DeadReason::TooLarge)));
+    assert_eq!(dead(outbox.publication()), Some((3, DeadReason::TooLarge)));
     assert_eq!(outbox.confirm(), [confirmed(3, 1, "s", 2)]);
-    assert_eq!(dead(outbox.parcel()), Some((3, DeadReason::NoPlace)));
+    assert_eq!(dead(outbox.publication()), Some((3, DeadReason::NoPlace)));
     let none = Confirmed {
         place: None,
         ..confirmed(3, 1, "s", 0)
     };
     assert_eq!(outbox.confirm(), [none]);
-    outbox.parcel();
+    outbox.publication();
     assert_eq!(outbox.confirm(), [confirmed(3, 1, "s", 3)]);
 }
 
@@ -145,14 +145,14 @@ fn a_refused_frame_goes_again_without_the_shard_that_was_released() {
     let mut outbox = owning(&[0, 1]);
     outbox.push(0, received("a", 1, "{}"));
     outbox.push(1, received("b", 1, "{}"));
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(0, 1), (1, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(0, 1), (1, 1)]);
     outbox.release(0);
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(1, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(1, 1)]);
     outbox.confirm();
-    assert_eq!(outbox.parcel(), None);
+    assert_eq!(outbox.publication(), None);
     assert!(!outbox.is_drained(0));
     outbox.own(0);
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(0, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(0, 1)]);
 }
 
 #[test]
@@ -160,12 +160,12 @@ fn a_confirm_says_nothing_of_what_was_cleared_meanwhile() {
     let mut outbox = owning(&[0, 1]);
     outbox.push(0, received("a", 1, "{}"));
     outbox.push(1, received("b", 1, "{}"));
-    outbox.parcel();
+    outbox.publication();
     outbox.clear(0);
     outbox.own(0);
     outbox.push(0, received("c", 1, "{}"));
     assert_eq!(outbox.confirm(), [confirmed(1, 1, "b", 1)]);
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(0, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(0, 1)]);
 }
 
 const SHARDS: u32 = 4;
@@ -183,14 +183,14 @@ enum Step {
     Own(u32),
     Release(u32),
     Clear(u32),
-    /// The next parcel is published; or the one that was not confirmed, again.
+    /// The next publication is published; or the one that was not confirmed, again.
     Publish,
     Confirm,
-    /// RabbitMQ refuses the parcel, but may have it.
+    /// RabbitMQ refuses the publication, but may have it.
     Refuse {
         kept: bool,
     },
-    /// The connection ends; RabbitMQ may have the parcel.
+    /// The connection ends; RabbitMQ may have the publication.
     ConnectionEnds {
         kept: bool,
     },
@@ -227,7 +227,7 @@ struct World {
     sessions: [u32; SHARDS as usize],
     /// Of each shard, what was pushed and is neither confirmed nor cleared.
     expected: [VecDeque<(Id, bool)>; SHARDS as usize],
-    /// What the parcel on its way holds, while its outcome is not known.
+    /// What the publication on its way holds, while its outcome is not known.
     on_its_way: Option<Vec<Id>>,
     /// What RabbitMQ has of each shard, repeats dropped as a writer drops them.
     taken: [Vec<u64>; SHARDS as usize],
@@ -308,21 +308,21 @@ impl World {
         if self.on_its_way.is_some() {
             return Ok(());
         }
-        let Some(parcel) = self.outbox.parcel() else {
+        let Some(publication) = self.outbox.publication() else {
             let idle = (0..SHARDS as usize)
                 .all(|shard| !self.owned[shard] || self.expected[shard].is_empty());
             prop_assert!(idle, "something could be published");
             return Ok(());
         };
-        let (ids, dead) = match &parcel {
-            Parcel::Frame(body) => {
-                let ids = sequences(&parcel);
+        let (ids, dead) = match &publication {
+            Publication::Frame(body) => {
+                let ids = sequences(&publication);
                 let small = body.len() <= FRAME_BYTES + FRAME_OVERHEAD && ids.len() <= FRAME_EVENTS;
                 prop_assert!(small || ids.len() == 1);
                 prop_assert!(!ids.is_empty());
                 (ids, false)
             }
-            Parcel::DeadLetter { shard, body, .. } => {
+            Publication::DeadLetter { shard, body, .. } => {
                 let text = std::str::from_utf8(body).unwrap();
                 let number = text.split(':').next().unwrap().parse().unwrap();
                 (vec![(*shard, number)], true)
@@ -341,7 +341,7 @@ impl World {
         Ok(())
     }
 
-    /// RabbitMQ has the parcel.
+    /// RabbitMQ has the publication.
     fn take(&mut self, ids: &[Id]) -> Result<(), TestCaseError> {
         for (shard, number) in ids {
             let taken = &mut self.taken[*shard as usize];
@@ -379,7 +379,7 @@ impl World {
         Ok(())
     }
 
-    /// There is no confirm; RabbitMQ may have the parcel all the same.
+    /// There is no confirm; RabbitMQ may have the publication all the same.
     fn lose(&mut self, kept: bool) -> Result<(), TestCaseError> {
         match self.on_its_way.take() {
             Some(ids) if kept => self.take(&ids),
@@ -446,9 +446,9 @@ fn a_large_event_travels_compressed_by_itself() {
     outbox.push(3, received("s", 1, "{}"));
     outbox.push(3, received("s", 2, &large));
     outbox.push(3, received("s", 3, "{}"));
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(3, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(3, 1)]);
     outbox.confirm();
-    let Some(Parcel::Frame(body)) = outbox.parcel() else {
+    let Some(Publication::Frame(body)) = outbox.publication() else {
         panic!("no frame");
     };
     assert!(body.len() < 100_000, "{}", body.len());
@@ -456,7 +456,7 @@ fn a_large_event_travels_compressed_by_itself() {
     let sections = Frame::decode(&frame).unwrap().sections;
     assert_eq!(sections[0].events[0].payload, large.as_bytes());
     assert_eq!(outbox.confirm(), [confirmed(3, 1, "s", 2)]);
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(3, 3)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(3, 3)]);
 }
 
 #[test]
@@ -465,24 +465,24 @@ fn what_rabbitmq_has_refused_is_made_anew_within_its_limit() {
     let large = noise(600_000);
     outbox.push(3, received("s", 1, &large));
     outbox.push(4, received("t", 1, "{}"));
-    let size = |parcel: &Option<Parcel>| match parcel {
-        Some(Parcel::Frame(body)) => body.len(),
+    let size = |publication: &Option<Publication>| match publication {
+        Some(Publication::Frame(body)) => body.len(),
         other => panic!("{other:?}"),
     };
-    assert!(size(&outbox.parcel()) > 600_000);
+    assert!(size(&outbox.publication()) > 600_000);
     outbox.limit(590_000);
-    assert!(size(&outbox.parcel()) < 590_000, "not compressed");
+    assert!(size(&outbox.publication()) < 590_000, "not compressed");
     outbox.limit(100_000);
-    let parcel = outbox.parcel();
+    let publication = outbox.publication();
     let too_large = matches!(
-        parcel,
-        Some(Parcel::DeadLetter {
+        publication,
+        Some(Publication::DeadLetter {
             shard: 3,
             reason: DeadReason::TooLarge,
             ..
         })
     );
-    assert!(too_large, "{parcel:?}");
+    assert!(too_large, "{publication:?}");
     assert_eq!(outbox.confirm(), [confirmed(3, 1, "s", 1)]);
-    assert_eq!(sequences(&outbox.parcel().unwrap()), [(4, 1)]);
+    assert_eq!(sequences(&outbox.publication().unwrap()), [(4, 1)]);
 }

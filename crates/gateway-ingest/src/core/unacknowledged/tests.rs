@@ -18,20 +18,27 @@ fn packet(full_list: bool, nonce: Option<&str>) -> Packet {
 fn sent(start: Instant, number: u32) -> Unacknowledged<u32> {
     let mut sent = Unacknowledged::default();
     for n in 0..number {
-        sent.push(packet(false, None), Ticket::new(n), start + n * SECOND);
+        sent.push(
+            packet(false, None),
+            CommandMessage::new(n),
+            start + n * SECOND,
+        );
     }
     sent
 }
 
-fn numbers(tickets: Vec<Ticket<u32>>) -> Vec<u32> {
-    tickets.into_iter().map(|ticket| ticket.delivery).collect()
+fn numbers(messages: Vec<CommandMessage<u32>>) -> Vec<u32> {
+    messages
+        .into_iter()
+        .map(|message| message.delivery)
+        .collect()
 }
 
 fn again(ended: &Ended<u32>) -> Vec<u32> {
     ended
         .again
         .iter()
-        .map(|(_, ticket)| ticket.delivery)
+        .map(|(_, message)| message.delivery)
         .collect()
 }
 
@@ -39,7 +46,7 @@ fn dead(ended: &Ended<u32>) -> Vec<(u32, Dead)> {
     ended
         .dead
         .iter()
-        .map(|(ticket, why)| (ticket.delivery, *why))
+        .map(|(message, why)| (message.delivery, *why))
         .collect()
 }
 
@@ -68,8 +75,8 @@ fn only_a_later_heartbeat_proves_a_command() {
 fn too_many_without_proof_are_read() {
     let mut sent = sent(Instant::now(), MOST as u32);
     for n in 0..3 {
-        let read = sent.push(packet(false, None), Ticket::new(n), Instant::now());
-        assert_eq!(read.map(|ticket| ticket.delivery), Some(n));
+        let read = sent.push(packet(false, None), CommandMessage::new(n), Instant::now());
+        assert_eq!(read.map(|message| message.delivery), Some(n));
     }
 }
 
@@ -89,7 +96,7 @@ fn a_new_connection_has_heartbeats_of_its_own() {
     let mut sent = sent(start, 1);
     sent.heartbeat_sent(start + SECOND);
     assert_eq!(again(&sent.connection_ended(None, false)), [0]);
-    sent.push(packet(false, None), Ticket::new(1), start);
+    sent.push(packet(false, None), CommandMessage::new(1), start);
     assert_eq!(numbers(sent.heartbeat_acknowledged()), [0; 0]);
 }
 
@@ -117,8 +124,8 @@ fn a_command_that_ends_every_connection_comes_to_an_end() {
     let mut sent = sent(start, 1);
     for _ in 1..MOST_SENDS {
         let ended = sent.connection_ended(None, false);
-        for (packet, ticket) in ended.again {
-            sent.push(packet, ticket, start);
+        for (packet, message) in ended.again {
+            sent.push(packet, message, start);
         }
     }
     let ended = sent.connection_ended(None, false);
@@ -146,8 +153,8 @@ fn suspects_go_one_by_one() {
     assert_eq!(again(&ended), [0, 1, 2]);
     let mut suspects = ended.again.into_iter();
     let mut push = |sent: &mut Unacknowledged<u32>, at| {
-        let (packet, ticket) = suspects.next().unwrap();
-        sent.push(packet, ticket, at);
+        let (packet, message) = suspects.next().unwrap();
+        sent.push(packet, message, at);
     };
     assert_eq!(sent.held_until(start), None);
     push(&mut sent, start);
@@ -171,9 +178,9 @@ fn what_was_quiet_before_the_one_to_blame_was_read() {
     let start = Instant::now();
     let mut sent = sent(start, 2);
     let ended = sent.connection_ended(Some(4002), false);
-    for (n, (packet, ticket)) in (0..).zip(ended.again) {
+    for (n, (packet, message)) in (0..).zip(ended.again) {
         assert_eq!(sent.held_until(start + n * QUIET), None);
-        sent.push(packet, ticket, start + n * QUIET);
+        sent.push(packet, message, start + n * QUIET);
     }
     let ended = sent.connection_ended(Some(4002), false);
     assert_eq!(dead(&ended), [(1, Dead::Refused(4002))]);
@@ -184,14 +191,14 @@ fn what_was_quiet_before_the_one_to_blame_was_read() {
 fn a_full_list_may_be_refused_for_a_while() {
     let start = Instant::now();
     let mut sent = Unacknowledged::default();
-    sent.push(packet(true, None), Ticket::new(0), start);
-    sent.push(packet(false, None), Ticket::new(1), start);
+    sent.push(packet(true, None), CommandMessage::new(0), start);
+    sent.push(packet(false, None), CommandMessage::new(1), start);
     sent.heartbeat_sent(start + SECOND);
     assert_eq!(numbers(sent.heartbeat_acknowledged()), [1]);
     assert_eq!(sent.take_refused(&refusal(Some("other"))), None);
     let found = sent.take_refused(&refusal(None));
-    assert_eq!(found.map(|(_, ticket)| ticket.delivery), Some(0));
-    sent.push(packet(true, Some("n")), Ticket::new(2), start);
+    assert_eq!(found.map(|(_, message)| message.delivery), Some(0));
+    sent.push(packet(true, Some("n")), CommandMessage::new(2), start);
     let other = RateLimited {
         opcode: 31,
         ..refusal(Some("n"))
@@ -236,8 +243,8 @@ proptest! {
         steps in prop::collection::vec((0..6_u8, 1..4_usize), 1..300),
     ) {
         let mut discord = Discord { bad: bad.iter().copied().filter(|n| *n < number).collect(), ..Discord::default() };
-        let mut waiting: VecDeque<(Packet, Ticket<u32>)> =
-            (0..number).map(|n| (packet(false, None), Ticket::new(n))).collect();
+        let mut waiting: VecDeque<(Packet, CommandMessage<u32>)> =
+            (0..number).map(|n| (packet(false, None), CommandMessage::new(n))).collect();
         let mut sent = Unacknowledged::default();
         let (mut now, mut flaps) = (Instant::now(), 0);
         let (mut acknowledged, mut refused) = (BTreeSet::new(), BTreeSet::new());
@@ -247,9 +254,9 @@ proptest! {
             let mut ended = None;
             match step {
                 0 => ended = discord.read(count).then_some((Some(4002), false)),
-                1 => if sent.held_until(now).is_none() && let Some((packet, ticket)) = waiting.pop_front() {
-                    discord.unread.push_back(ticket.delivery);
-                    sent.push(packet, ticket, now);
+                1 => if sent.held_until(now).is_none() && let Some((packet, message)) = waiting.pop_front() {
+                    discord.unread.push_back(message.delivery);
+                    sent.push(packet, message, now);
                 },
                 // Quiet: Discord has read all by then.
                 2 => {
@@ -276,9 +283,9 @@ proptest! {
                 discord.unread.clear();
                 let ended = sent.connection_ended(code, asked);
                 acknowledged.extend(numbers(ended.read));
-                for (ticket, why) in ended.dead {
+                for (message, why) in ended.dead {
                     prop_assert_eq!(why, Dead::Refused(4002));
-                    refused.insert(ticket.delivery);
+                    refused.insert(message.delivery);
                 }
                 ended.again.into_iter().rev().for_each(|command| waiting.push_front(command));
             }

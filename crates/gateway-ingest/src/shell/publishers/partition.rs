@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use crate::{
-    core::outbox::{Outbox, Parcel, Received},
+    core::outbox::{Outbox, Publication, Received},
     metrics::FrameMetrics,
     shell::{
         link::{Current, Topology},
@@ -52,13 +52,13 @@ struct State {
 
 impl State {
     /// What is to be published next, and where.
-    fn next(&mut self) -> Option<(Arc<Connection>, Parcel)> {
+    fn next(&mut self) -> Option<(Arc<Connection>, Publication)> {
         let connection = self.connection.clone()?;
         if !connection.status().connected() {
             self.lost(&connection);
             return None;
         }
-        Some((connection, self.outbox.parcel()?))
+        Some((connection, self.outbox.publication()?))
     }
 
     /// The connection has ended, and the locks on it with it.
@@ -139,14 +139,14 @@ impl Partition {
         }
     }
 
-    /// Publishes one parcel after the other, each until it is confirmed.
+    /// Publishes one publication after the other, each until it is confirmed.
     pub(super) async fn publish(self: Arc<Self>, topology: Topology, mut publishing: Current) {
         let metrics = FrameMetrics::default();
         let mut channel = Channel::new(self.number, topology);
         let mut backoff = Backoff::default();
         let mut again = false;
         loop {
-            let (connection, parcel) = self.next().await;
+            let (connection, publication) = self.next().await;
             if std::mem::replace(&mut again, true) {
                 metrics.republished();
             }
@@ -158,7 +158,7 @@ impl Partition {
             });
             let result = tokio::select! {
                 biased;
-                result = channel.publish(&connection, &parcel, limit) => result,
+                result = channel.publish(&connection, &publication, limit) => result,
                 // No confirm comes from it any more, should its end not have reached this channel.
                 _ = replaced => Err(PublishError::NotConfirmed),
             };
@@ -166,8 +166,8 @@ impl Partition {
                 backoff.reset();
                 again = false;
                 let events = self.confirmed(&connection);
-                metrics.confirmed(&parcel, events, since.elapsed());
-                if let Parcel::DeadLetter { shard, reason, .. } = &parcel {
+                metrics.confirmed(&publication, events, since.elapsed());
+                if let Publication::DeadLetter { shard, reason, .. } = &publication {
                     let reason = reason.text();
                     tracing::warn!(shard, reason, "payload became a dead letter");
                 }
@@ -192,7 +192,7 @@ impl Partition {
         }
     }
 
-    async fn next(&self) -> (Arc<Connection>, Parcel) {
+    async fn next(&self) -> (Arc<Connection>, Publication) {
         loop {
             let next = self.state().next();
             match next {
@@ -262,7 +262,7 @@ impl Channel {
     async fn publish(
         &mut self,
         connection: &Arc<Connection>,
-        parcel: &Parcel,
+        publication: &Publication,
         limit: usize,
     ) -> Result<(), PublishError> {
         let publisher = match &self.open {
@@ -280,14 +280,14 @@ impl Channel {
             self.topology.declare(publisher.channel()).await?;
             self.declare = false;
         }
-        match parcel {
-            Parcel::Frame(body) => {
+        match publication {
+            Publication::Frame(body) => {
                 let (key, properties) = (&self.routing_key, self.properties.clone());
                 publisher
                     .publish_alone(&self.exchange, key, true, properties, body)
                     .await
             }
-            Parcel::DeadLetter {
+            Publication::DeadLetter {
                 shard,
                 body,
                 reason,

@@ -3,19 +3,21 @@
 use std::{future::poll_fn, task::Poll, time::Duration};
 
 use dispatch_service::{amqp::deadline, clock::unix_millis};
+use lapin::message::Delivery;
 use tokio::{task::unconstrained, time::Instant};
 
-use super::{Task, outcome::Ticket};
+use super::{Task, outcome::CommandMessage};
 use crate::{
     core::{
         command::{Action, Packet, read},
         connection::Input,
-        departures::commands_a_minute,
-        schedule::{Link, Step},
+        departures::{Departures, commands_a_minute},
+        schedule::{Link, Schedule, Step},
+        unacknowledged::Unacknowledged,
     },
     error::IngestError,
     metrics,
-    shell::commands::{Inbound, op},
+    shell::commands::{Commands, Inbound, op},
 };
 
 /// Shortest wait for the rate limiter, whose own answer may be "now" for a permit that is not released yet.
@@ -37,12 +39,25 @@ enum Room {
     Unknown,
 }
 
+/// The shard's commands, from its queue to Discord.
+#[derive(Default)]
+pub(super) struct CommandQueue {
+    /// They come from here while the shard is owned.
+    pub(super) consumer: Option<Commands>,
+    pub(super) schedule: Schedule<CommandMessage>,
+    pub(super) leaving: Option<Leaving>,
+    pub(super) departures: Departures,
+    pub(super) unacknowledged: Unacknowledged<Box<Delivery>>,
+    /// When the schedule is to be looked at again.
+    pub(super) look_at: Option<Instant>,
+}
+
 /// A command that the client has, and has not written to the socket. There is one at most: the client's own queue has no bound, and what is
 /// in it can't be overtaken.
 #[derive(Debug)]
 pub(super) struct Leaving {
     pub(super) packet: Packet,
-    pub(super) ticket: Ticket,
+    pub(super) message: CommandMessage,
     /// Most permits that were free since.
     free: u8,
     since: Instant,
@@ -64,7 +79,9 @@ impl Task {
                     } else {
                         until
                     };
-                    self.schedule.push(action, until, Ticket::new(delivery));
+                    self.queue
+                        .schedule
+                        .push(action, until, CommandMessage::new(delivery));
                     self.look_now();
                 }
                 Err(refusal) => {
@@ -81,11 +98,15 @@ impl Task {
     pub(super) async fn hand_over_due(&mut self) -> Result<(), IngestError> {
         self.note_heartbeat();
         self.note_departure();
-        if self.look_at.is_none_or(|at| at > Instant::now()) {
+        if self.queue.look_at.is_none_or(|at| at > Instant::now()) {
             return Ok(());
         }
-        self.look_at = self.leaving.as_ref().map(|_| Instant::now() + ROOM_LATER);
-        while !self.schedule.is_empty() {
+        self.queue.look_at = self
+            .queue
+            .leaving
+            .as_ref()
+            .map(|_| Instant::now() + ROOM_LATER);
+        while !self.queue.schedule.is_empty() {
             let room = self.room();
             let now = unix_millis();
             let link = match room {
@@ -94,20 +115,20 @@ impl Task {
                 Room::After(_) => Link::Busy,
                 Room::Unknown => Link::Away,
             };
-            match self.schedule.next(now, link) {
-                Step::HandOver(Action::Send(packet), ticket) => self.send(packet, ticket).await?,
-                Step::HandOver(Action::Reconnect, ticket) => {
-                    self.reconnect(false, "reconnected", &ticket)?;
+            match self.queue.schedule.next(now, link) {
+                Step::HandOver(Action::Send(packet), message) => self.send(packet, message).await?,
+                Step::HandOver(Action::Reconnect, message) => {
+                    self.reconnect(false, "reconnected", &message)?;
                 }
-                Step::HandOver(Action::Identify, ticket) => {
-                    self.reconnect(true, "identified", &ticket)?;
+                Step::HandOver(Action::Identify, message) => {
+                    self.reconnect(true, "identified", &message)?;
                 }
-                Step::Expired(ticket) => {
+                Step::Expired(message) => {
                     metrics::command("expired");
                     metrics::dead_letter("command_expired");
                     let reason = "no shard took the command within its time".to_owned();
                     let replies = &self.context.replies;
-                    replies.reject(self.number, *ticket.delivery, reason, false);
+                    replies.reject(self.number, *message.delivery, reason, false);
                 }
                 Step::Wait(until) => {
                     let until = until.map(|until| Duration::from_millis(until.saturating_sub(now)));
@@ -117,7 +138,7 @@ impl Task {
                     };
                     let wait = [until, room].into_iter().flatten().min();
                     // A wait without end of its own is ended by a new command or status.
-                    self.look_at = wait.map(|wait| Instant::now() + wait);
+                    self.queue.look_at = wait.map(|wait| Instant::now() + wait);
                     break;
                 }
             }
@@ -133,11 +154,11 @@ impl Task {
             return Room::Unknown;
         }
         // Nothing is read while an event waits for room, and what isn't polled doesn't send.
-        if self.admission.is_some() || self.leaving.is_some() {
+        if self.reading.admission.is_some() || self.queue.leaving.is_some() {
             return Room::After(ROOM_LATER);
         }
         let now = Instant::now();
-        if let Some(until) = self.unacknowledged.held_until(now.into_std()) {
+        if let Some(until) = self.queue.unacknowledged.held_until(now.into_std()) {
             return Room::After(Instant::from_std(until) - now);
         }
         let Some(limiter) = client.limiter() else {
@@ -148,10 +169,10 @@ impl Task {
             return Room::After(limiter.next_available().max(ROOM_LATER));
         }
         let full = |permits: u8| {
-            let until = self.departures.full_until(permits, now.into_std())?;
+            let until = self.queue.departures.full_until(permits, now.into_std())?;
             Some(Instant::from_std(until) - now)
         };
-        let heartbeat = self.beat.interval.unwrap_or(Duration::MAX);
+        let heartbeat = self.reading.beat.interval.unwrap_or(Duration::MAX);
         let most = limiter.max().min(commands_a_minute(heartbeat));
         match full(most) {
             Some(wait) => Room::After(wait),
@@ -159,10 +180,11 @@ impl Task {
         }
     }
 
-    async fn send(&mut self, packet: Packet, ticket: Ticket) -> Result<(), IngestError> {
+    async fn send(&mut self, packet: Packet, message: CommandMessage) -> Result<(), IngestError> {
         let Some(client) = &mut self.client else {
-            self.schedule
-                .give_back(vec![(Action::Send(packet), ticket)]);
+            self.queue
+                .schedule
+                .give_back(vec![(Action::Send(packet), message)]);
             return Ok(());
         };
         let free = |client: &super::Client| {
@@ -178,18 +200,18 @@ impl Task {
         let (after, to) = (free(client), Instant::now());
         let left = before.zip(after).is_some_and(|(before, after)| {
             let (from, to) = (from.into_std(), to.into_std());
-            self.departures.left(before, after, from, to)
+            self.queue.departures.left(before, after, from, to)
         });
         let leaving = Leaving {
             packet,
-            ticket,
+            message,
             free: before.max(after).unwrap_or_default(),
             since: to,
         };
         if left {
             self.left(leaving, to);
         } else {
-            self.leaving = Some(leaving);
+            self.queue.leaving = Some(leaving);
         }
         match polled {
             Poll::Ready(received) => self.received(received),
@@ -199,7 +221,7 @@ impl Task {
 
     /// Notes whether the command that the client had has left by now.
     fn note_departure(&mut self) {
-        let Some(leaving) = &mut self.leaving else {
+        let Some(leaving) = &mut self.queue.leaving else {
             return;
         };
         let limiter = self.client.as_ref().and_then(super::Client::limiter);
@@ -209,7 +231,7 @@ impl Task {
         let left = free < leaving.free;
         leaving.free = leaving.free.max(free);
         if (left || leaving.since.elapsed() > LEAVE_LIMIT)
-            && let Some(leaving) = self.leaving.take()
+            && let Some(leaving) = self.queue.leaving.take()
         {
             self.left(leaving, Instant::now());
             self.look_now();
@@ -217,14 +239,19 @@ impl Task {
     }
 
     fn left(&mut self, leaving: Leaving, at: Instant) {
-        let Leaving { packet, ticket, .. } = leaving;
-        if ticket.sends == 0 {
+        let Leaving {
+            packet, message, ..
+        } = leaving;
+        if message.sends == 0 {
             metrics::command("sent");
-            self.context.replies.reply(self.number, &ticket.delivery);
+            self.context.replies.reply(self.number, &message.delivery);
         } else {
             metrics::command("sent_again");
         }
-        let read = self.unacknowledged.push(packet, ticket, at.into_std());
+        let read = self
+            .queue
+            .unacknowledged
+            .push(packet, message, at.into_std());
         self.acknowledge(read);
     }
 
@@ -232,13 +259,13 @@ impl Task {
         &mut self,
         new_session: bool,
         outcome: &'static str,
-        ticket: &Ticket,
+        message: &CommandMessage,
     ) -> Result<(), IngestError> {
         self.happened(Input::Command { new_session })?;
         metrics::command(outcome);
         let replies = &self.context.replies;
-        replies.reply(self.number, &ticket.delivery);
-        replies.acknowledge(self.number, &ticket.delivery);
+        replies.reply(self.number, &message.delivery);
+        replies.acknowledge(self.number, &message.delivery);
         Ok(())
     }
 }

@@ -108,7 +108,7 @@ impl Task {
     /// and whether the shard is still its own.
     pub(super) fn ask_leave(&mut self) {
         // What is not read does not connect either.
-        if !self.policy.asks_leave() || self.leave.is_some() || self.admission.is_some() {
+        if !self.policy.asks_leave() || self.leave.is_some() || self.reading.admission.is_some() {
             return;
         }
         self.leave = Some(Box::pin(slot(self.context.slots.clone())));
@@ -178,8 +178,8 @@ impl Task {
         if self.client.take().is_none() {
             return;
         }
-        let greeted = self.beat.interval.is_some();
-        self.beat = Beat::default();
+        let greeted = self.reading.beat.interval.is_some();
+        self.reading.beat = Beat::default();
         let code = match self.ending.as_ref().map(|ending| ending.cause) {
             Some(Cause::Closed(code)) => code,
             _ => None,

@@ -40,7 +40,7 @@ impl Task {
     /// Ends the consumer, and with it its channel: RabbitMQ has all commands again that are not acknowledged.
     async fn give_commands_back(&mut self) {
         self.context.replies.acknowledged().await;
-        if let Some(commands) = self.commands.take() {
+        if let Some(commands) = self.queue.consumer.take() {
             commands.close().await;
         }
         self.forget_commands();
@@ -72,14 +72,14 @@ impl Task {
     }
 
     fn no_admission(&mut self) {
-        self.admission = None;
-        self.holds_one = false;
+        self.reading.admission = None;
+        self.reading.holds_one = false;
     }
 
     /// There is no waiting for room at the end. An event without room is dropped, and with it all that follow: none of them
     /// is confirmed, so Discord will send them again.
     fn drop_what_has_no_room(&mut self) {
-        self.discarding |= self.holds_one;
+        self.reading.discarding |= self.reading.holds_one;
         self.no_admission();
     }
 }

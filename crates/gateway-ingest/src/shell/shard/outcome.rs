@@ -14,13 +14,13 @@ use crate::{
 };
 
 /// A command's message, which RabbitMQ keeps until it is acknowledged.
-pub(super) type Ticket = unacknowledged::Ticket<Box<Delivery>>;
+pub(super) type CommandMessage = unacknowledged::CommandMessage<Box<Delivery>>;
 
 impl Task {
     /// Discord acknowledged a heartbeat.
     pub(super) fn heartbeat_acknowledged(&mut self) {
         self.note_heartbeat();
-        let read = self.unacknowledged.heartbeat_acknowledged();
+        let read = self.queue.unacknowledged.heartbeat_acknowledged();
         self.acknowledge(read);
     }
 
@@ -31,21 +31,21 @@ impl Task {
         if client.sends_heartbeats()
             && let Some(at) = client.latency().sent()
         {
-            self.unacknowledged.heartbeat_sent(at);
+            self.queue.unacknowledged.heartbeat_sent(at);
         }
     }
 
     /// The connection has ended with `code`; `None` if there was no close frame either way. Whether we `asked` for that.
     pub(super) fn connection_ended(&mut self, code: Option<u16>, asked: bool) {
-        self.departures = Departures::default();
-        let Ended { read, again, dead } = self.unacknowledged.connection_ended(code, asked);
+        self.queue.departures = Departures::default();
+        let Ended { read, again, dead } = self.queue.unacknowledged.connection_ended(code, asked);
         self.acknowledge(read);
-        for (ticket, why) in dead {
-            self.bury(ticket, why);
+        for (message, why) in dead {
+            self.bury(message, why);
         }
         let mut again: Vec<_> = again
             .into_iter()
-            .map(|(packet, ticket)| (Action::Send(packet), ticket))
+            .map(|(packet, message)| (Action::Send(packet), message))
             .collect();
         if !again.is_empty() {
             let shard = self.number;
@@ -57,18 +57,20 @@ impl Task {
                 "discord may not have read the last commands, sending them again"
             );
         }
-        if let Some(leaving) = self.leaving.take() {
-            again.push((Action::Send(leaving.packet), leaving.ticket));
+        if let Some(leaving) = self.queue.leaving.take() {
+            again.push((Action::Send(leaving.packet), leaving.message));
         }
-        self.schedule.give_back(again);
+        self.queue.schedule.give_back(again);
         self.look_now();
     }
 
     /// Discord refused a request, which waits as long as Discord says and goes again.
     pub(super) fn refused(&mut self, limited: &RateLimited) {
         let until = unix_millis().saturating_add(limited.retry_after_ms);
-        self.schedule.limit(limited.opcode, limited.guild, until);
-        let refused = self.unacknowledged.take_refused(limited);
+        self.queue
+            .schedule
+            .limit(limited.opcode, limited.guild, until);
+        let refused = self.queue.unacknowledged.take_refused(limited);
         tracing::info!(
             shard = self.number,
             opcode = limited.opcode,
@@ -76,39 +78,39 @@ impl Task {
             again = refused.is_some(),
             "discord asks to wait with requests for a guild"
         );
-        let again = refused.map(|(packet, ticket)| (Action::Send(packet), ticket));
-        self.schedule.give_back(again.into_iter().collect());
+        let again = refused.map(|(packet, message)| (Action::Send(packet), message));
+        self.queue.schedule.give_back(again.into_iter().collect());
         self.look_now();
     }
 
     /// RabbitMQ has, or will have, all commands again that are in hand.
     pub(super) fn forget_commands(&mut self) {
-        self.schedule.clear();
-        self.unacknowledged.clear();
-        self.leaving = None;
+        self.queue.schedule.clear();
+        self.queue.unacknowledged.clear();
+        self.queue.leaving = None;
     }
 
-    pub(super) fn acknowledge(&self, read: impl IntoIterator<Item = Ticket>) {
-        for ticket in read {
+    pub(super) fn acknowledge(&self, read: impl IntoIterator<Item = CommandMessage>) {
+        for message in read {
             let replies = &self.context.replies;
-            replies.acknowledge(self.number, &ticket.delivery);
+            replies.acknowledge(self.number, &message.delivery);
         }
     }
 
-    fn bury(&self, ticket: Ticket, why: Dead) {
+    fn bury(&self, message: CommandMessage, why: Dead) {
         let reason = match why {
             Dead::Refused(code) => {
                 format!("discord closed the connection over it (close code {code})")
             }
             Dead::InVain => format!(
                 "sent {} times, and each time the connection ended before discord was known to have read it",
-                ticket.sends
+                message.sends
             ),
         };
         tracing::warn!(shard = self.number, reason, "giving a command up");
         metrics::command("given_up");
         metrics::dead_letter("command_given_up");
         let replies = &self.context.replies;
-        replies.reject(self.number, *ticket.delivery, reason, true);
+        replies.reject(self.number, *message.delivery, reason, true);
     }
 }

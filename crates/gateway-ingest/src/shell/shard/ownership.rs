@@ -39,7 +39,7 @@ impl Task {
 
     pub(super) fn begin(&mut self, record: Option<SessionRecord>) -> Result<(), IngestError> {
         let shard = self.number;
-        self.commands = Some(commands::consume(self.context.clone(), shard));
+        self.queue.consumer = Some(commands::consume(self.context.clone(), shard));
         let session = record.map(|record| {
             let session = Session {
                 id: record.session_id.as_str().into(),

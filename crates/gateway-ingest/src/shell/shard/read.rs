@@ -103,7 +103,7 @@ impl Task {
             return Ok(());
         };
         let understood = client.hello(interval);
-        self.beat = Beat {
+        self.reading.beat = Beat {
             interval: Some(interval),
             since: Some(Instant::now()),
             due: false,

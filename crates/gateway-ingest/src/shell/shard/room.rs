@@ -7,6 +7,7 @@
 use std::time::Duration;
 
 use dispatch_service::clock::unix_micros;
+use futures_util::future::BoxFuture;
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::{Event, Task};
@@ -24,6 +25,20 @@ const OVERHEAD: usize = 128;
 /// How much later than the client's own timer a heartbeat is looked for.
 const MARGIN: Duration = Duration::from_millis(5);
 
+/// Whether the shard reads, or waits for room.
+#[derive(Default)]
+pub(super) struct Reading {
+    /// Waits for room, perhaps with an event that has none yet. Meanwhile nothing is read but for a heartbeat's sake.
+    pub(super) admission: Option<BoxFuture<'static, Option<Event>>>,
+    /// Whether an event waits in `admission`.
+    pub(super) holds_one: bool,
+    /// What is read now is dropped: something before it was.
+    pub(super) discarding: bool,
+    /// Whether others have it that there is no room.
+    full: bool,
+    pub(super) beat: Beat,
+}
+
 /// When a shard that has no room next reads a message, for the sake of a heartbeat.
 #[derive(Debug, Default)]
 pub(super) struct Beat {
@@ -38,7 +53,7 @@ pub(super) struct Beat {
 impl Task {
     /// Hands a payload to the publisher, or makes it wait for room.
     pub(super) fn take_in(&mut self, payload: String, sequence: Option<u64>) {
-        if self.discarding {
+        if self.reading.discarding {
             return;
         }
         self.events.increment(1);
@@ -65,16 +80,17 @@ impl Task {
             Ok(permit) => {
                 self.hand_in(received(permit));
                 // The room waited for is left to what comes next.
-                if self.admission.is_none() {
-                    self.admission = Some(Box::pin(async move {
+                if self.reading.admission.is_none() {
+                    self.reading.admission = Some(Box::pin(async move {
                         drop(room.await);
                         None
                     }));
                 }
             }
             Err(_) => {
-                self.holds_one = true;
-                self.admission = Some(Box::pin(async move { room.await.ok().map(received) }));
+                self.reading.holds_one = true;
+                self.reading.admission =
+                    Some(Box::pin(async move { room.await.ok().map(received) }));
             }
         }
     }
@@ -84,7 +100,7 @@ impl Task {
     }
 
     pub(super) fn admitted(&mut self, event: Option<Event>) {
-        self.holds_one = false;
+        self.reading.holds_one = false;
         if let Some(event) = event {
             self.hand_in(event);
         }
@@ -92,34 +108,35 @@ impl Task {
 
     /// Whether the connection may be read.
     pub(super) fn readable(&self) -> bool {
-        self.client.is_some() && (self.admission.is_none() || self.beat.due)
+        self.client.is_some() && (self.reading.admission.is_none() || self.reading.beat.due)
     }
 
     /// When to read a message in spite of everything, because the client then sends a heartbeat.
     pub(super) fn beat_at(&self) -> Option<Instant> {
         let client = self.client.as_ref()?;
-        if self.admission.is_none() || self.holds_one || !client.sends_heartbeats() {
+        if self.reading.admission.is_none() || self.reading.holds_one || !client.sends_heartbeats()
+        {
             return None;
         }
         let sent = client.latency().sent().map(Instant::from_std);
-        let since = sent.max(self.beat.since)?;
-        Some(since + self.beat.interval? + MARGIN)
+        let since = sent.max(self.reading.beat.since)?;
+        Some(since + self.reading.beat.interval? + MARGIN)
     }
 
     /// A message was read.
     pub(super) fn note_read(&mut self) {
-        if std::mem::take(&mut self.beat.due) {
-            self.beat.since = Some(Instant::now());
+        if std::mem::take(&mut self.reading.beat.due) {
+            self.reading.beat.since = Some(Instant::now());
         }
     }
 
     /// Notes whether there is room, for others to see.
     pub(super) fn note_room(&mut self) -> Result<(), IngestError> {
-        let full = self.admission.is_some();
-        if self.full == full {
+        let full = self.reading.admission.is_some();
+        if self.reading.full == full {
             return Ok(());
         }
-        self.full = full;
+        self.reading.full = full;
         self.context.table.full(self.number, full);
         self.happened(Input::Reading(!full))
     }
