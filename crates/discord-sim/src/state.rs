@@ -94,6 +94,10 @@ pub struct Counts {
     pub commands: u64,
     /// Commands that had no effect (a missing intent, a field too few, too many presences).
     pub refused_commands: u64,
+    /// Heartbeats received.
+    pub heartbeats: u64,
+    /// Those of them that came more than a second after they were due.
+    pub late_heartbeats: u64,
     /// Dispatches made by loads.
     pub produced: u64,
     /// Breaches of Discord's limits by clients.

@@ -1,13 +1,17 @@
 //! `cargo xtask bench`: how fast, at what cost, and how late, beside the least that RabbitMQ takes.
 
 mod bare;
+mod cache;
 mod compare;
 mod consumer;
+mod discord;
 mod figures;
 mod idle;
+mod outage;
 mod pace;
 mod pipeline;
 mod report;
+mod stored;
 mod usage;
 
 use std::path::PathBuf;
@@ -41,18 +45,21 @@ pub(crate) struct Args {
     /// Seconds of each rate.
     #[arg(long, default_value_t = 12)]
     seconds: u64,
-    /// Only the latencies: neither the bare hop nor anything else at full speed.
-    #[arg(long)]
-    only_rates: bool,
-    /// Nothing but shards that idle: memory and CPU, and heartbeats on time.
-    #[arg(long)]
-    idle: bool,
+    /// What to measure.
+    #[arg(long, value_enum, value_delimiter = ',', default_values_t = [Run::Speed, Run::Rates])]
+    only: Vec<Run>,
     /// Shards, all in one gateway-ingest.
     #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=16_384))]
     shards: u32,
     /// Guilds of the simulated Discord.
     #[arg(long, default_value_t = 200)]
     guilds: u32,
+    /// Members of each guild.
+    #[arg(long, default_value_t = 50)]
+    members: u32,
+    /// Numbers of guilds that `cache` fills a cache with.
+    #[arg(long, value_delimiter = ',', default_values_t = [100, 1_000, 10_000])]
+    cached: Vec<u32>,
     /// Type of the queues, the consumer's too: classic or quorum.
     #[arg(long, value_parser = ["classic", "quorum"], default_value = "classic")]
     queue_type: String,
@@ -67,7 +74,28 @@ pub(crate) struct Args {
     compare: Option<PathBuf>,
 }
 
+/// What is measured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum Run {
+    /// Full speed: a bare hop, the pipeline, ingest alone, the writer alone.
+    Speed,
+    /// Latency at rates.
+    Rates,
+    /// Shards that start and then idle: memory, CPU, heartbeats on time.
+    Idle,
+    /// A cold start into an empty Redis, then the writer alone, for each size of the cache; what Redis takes for it.
+    Cache,
+    /// Memory of ingest at full speed while RabbitMQ is frozen, and while it is down.
+    Outage,
+}
+
+const MIB: f64 = 1_048_576.0;
+
 impl Args {
+    fn runs(&self, run: Run) -> bool {
+        self.only.contains(&run)
+    }
+
     fn events(&self) -> u64 {
         if self.quick {
             self.events / 4
@@ -93,10 +121,20 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     build::release(&[])?;
     let mut stop = Stop::new()?;
     let measured = async {
-        match args.idle {
-            true => idle::run(&args).await,
-            false => pipeline::run(&args).await,
+        let mut rows = Vec::new();
+        if args.runs(Run::Speed) || args.runs(Run::Rates) {
+            rows.extend(pipeline::run(&args).await?);
         }
+        if args.runs(Run::Idle) {
+            rows.extend(idle::run(&args).await?);
+        }
+        if args.runs(Run::Cache) {
+            rows.extend(cache::run(&args).await?);
+        }
+        if args.runs(Run::Outage) {
+            rows.extend(outage::run(&args).await?);
+        }
+        anyhow::Ok(rows)
     };
     let rows = tokio::select! {
         rows = measured => rows?,

@@ -25,6 +25,9 @@ use crate::{
 /// Update Presence.
 const PRESENCE: u64 = 3;
 
+/// A heartbeat that comes so much after it was due is late.
+const LATE: Duration = Duration::from_secs(1);
+
 /// How often a client may change its presence, in which time.
 const PRESENCES: (u32, Duration) = (5, Duration::from_secs(20));
 
@@ -102,6 +105,11 @@ impl<'a> Reader<'a> {
         }
         match Payload::read(message, self.dialect.encoding)? {
             Payload::Heartbeat => {
+                state.counts.heartbeats += 1;
+                let due = self.last_heartbeat + self.shared.config.heartbeat_interval;
+                if now > due + self.shared.config.scaled(LATE) {
+                    state.counts.late_heartbeats += 1;
+                }
                 self.last_heartbeat = now;
                 let shard = state.connections.get(&self.id).and_then(|c| c.shard);
                 if state.faults.stalls_acks(shard) {

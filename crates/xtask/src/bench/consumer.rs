@@ -57,6 +57,18 @@ pub(super) struct Arrival {
 impl Counter {
     /// Consumes the queue.
     pub(super) async fn start(url: &str, queue: &str) -> Result<Self> {
+        let state = Arc::new(State::default());
+        Self::consume(url, queue, state).await
+    }
+
+    /// Consumes the queue on a new connection, and goes on counting.
+    pub(super) async fn reconnect(&mut self, url: &str, queue: &str) -> Result<()> {
+        self.task.abort();
+        *self = Self::consume(url, queue, Arc::clone(&self.state)).await?;
+        Ok(())
+    }
+
+    async fn consume(url: &str, queue: &str, state: Arc<State>) -> Result<Self> {
         let connection = testbed::servers::rabbitmq_connection(url, "bench consumer").await?;
         let channel = connection.create_channel().await?;
         channel
@@ -70,7 +82,6 @@ impl Counter {
                 FieldTable::default(),
             )
             .await?;
-        let state = Arc::new(State::default());
         let task = tokio::spawn(read(consumer, channel, Arc::clone(&state)));
         Ok(Self {
             state,

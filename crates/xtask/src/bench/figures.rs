@@ -42,6 +42,14 @@ pub(super) struct Cost {
     pub(super) peak_rss: u64,
 }
 
+/// What a run is about, beside its speed and cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Figure {
+    pub(super) what: String,
+    pub(super) value: f64,
+    pub(super) unit: String,
+}
+
 /// One run.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Row {
@@ -50,6 +58,8 @@ pub(super) struct Row {
     pub(super) seconds: f64,
     pub(super) latency: Option<Latency>,
     pub(super) processes: BTreeMap<String, Cost>,
+    #[serde(default)]
+    pub(super) figures: Vec<Figure>,
 }
 
 impl Row {
@@ -72,6 +82,28 @@ impl Row {
                 .into_iter()
                 .map(|(name, usage)| (name.to_owned(), cost(usage)))
                 .collect(),
+            figures: Vec::new(),
+        }
+    }
+
+    /// Adds a figure of its own.
+    pub(super) fn add(&mut self, what: &str, value: f64, unit: &str) {
+        self.figures.push(Figure {
+            what: what.to_owned(),
+            value,
+            unit: unit.to_owned(),
+        });
+    }
+
+    /// Adds what each process had of the cores.
+    pub(super) fn add_shares(&mut self) {
+        let share = |(name, cost): (&String, &Cost)| {
+            let share = cost.cpu_us * self.rate() / 1e4;
+            (format!("CPU, {name}"), share)
+        };
+        let shares: Vec<_> = self.processes.iter().map(share).collect();
+        for (what, share) in shares {
+            self.add(&what, share, "% of a core");
         }
     }
 
@@ -116,5 +148,9 @@ mod tests {
         assert_eq!(row.cpu_us(&["a", "b", "c"]), Some(40.0));
         assert_eq!(row.cpu_us(&["c"]), None);
         assert_eq!(row.processes["a"].peak_rss, 5);
+        let mut row = row;
+        row.add_shares();
+        let share = |at: usize| (row.figures[at].what.as_str(), row.figures[at].value);
+        assert_eq!([share(0), share(1)], [("CPU, a", 0.5), ("CPU, b", 1.5)]);
     }
 }

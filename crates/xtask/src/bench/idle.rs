@@ -8,11 +8,11 @@ use testbed::process::Process;
 use testbed::servers::{Persistence, Servers};
 use testbed::wait;
 
-use super::Args;
+use super::discord::Discord;
 use super::figures::Row;
-use super::pipeline::{environment, simulator};
 use super::report;
 use super::usage::Watch;
+use super::{Args, MIB};
 use crate::progress::Step;
 
 /// Longest time for all shards to be connected.
@@ -21,8 +21,9 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// The whole start, then some time without an event. The CPU time is for each second, not for an event.
 pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
     let servers = Servers::start(Persistence::None).await?;
-    let sim = simulator(args).await?;
-    let env = environment(args, &servers, &sim);
+    let discord = Discord::start(args, args.guilds).await?;
+    let sim = &discord.sim;
+    let env = discord.environment(args, &servers);
     let start = |service: Service| Process::start(service, service.name(), servers.dir(), &env);
     let writer = start(Service::CacheWriter)?;
     let step = Step::begin("Starting the shards", false);
@@ -53,12 +54,20 @@ pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
     let watch = processes(&ingest);
     let seconds = args.seconds();
     tokio::time::sleep(Duration::from_secs(seconds)).await;
-    let idle = Row::new(
+    let counts = sim.counts();
+    let mut idle = Row::new(
         &format!("{all} shards idle (CPU: µs a second)"),
         seconds,
         Duration::from_secs(seconds),
         watch.end(),
     );
+    let memory = idle.processes.get("ingest").map_or(0, |cost| cost.peak_rss);
+    let each = memory as f64 / MIB / f64::from(args.shards);
+    idle.add("ingest's memory a shard", each, "MiB");
+    idle.add_shares();
+    idle.add("heartbeats since the start", counts.heartbeats as f64, "");
+    let late = counts.late_heartbeats as f64;
+    idle.add("of them more than 1 s late", late, "");
     step.done();
     if !ingest.runs() || sim.connections() != all {
         bail!("{} of {all} shards are connected", sim.connections());

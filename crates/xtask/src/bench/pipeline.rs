@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use discord_sim::{Load, Sim, SimConfig};
+use discord_sim::{Load, Sim};
 use dispatch_service::clock::unix_micros;
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
@@ -14,16 +14,17 @@ use testbed::child::Child;
 use testbed::process::Process;
 use testbed::queue::bound_to_all;
 use testbed::servers::{Persistence, Servers, rabbitmq_connection};
-use testbed::stack::{STOP_LIMIT, settings};
+use testbed::stack::STOP_LIMIT;
 use testbed::wait;
 
-use super::Args;
 use super::bare;
 use super::consumer::{Arrival, Counter};
+use super::discord::Discord;
 use super::figures::{Latency, Row};
 use super::pace::Pace;
 use super::report::{self, BARE, INGEST, PIPELINE, WRITER, WRITER_TENTH};
 use super::usage::Watch;
+use super::{Args, Run, stored};
 use crate::progress::Step;
 
 /// Longest time for anything to start, and for a run to come to its end.
@@ -31,7 +32,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// Events that warm everything up.
 const WARM_UP: u64 = 5_000;
 /// Where the events come out.
-const EVENTS_QUEUE: &str = "bench.events";
+pub(super) const EVENTS_QUEUE: &str = "bench.events";
 /// The queues of bare hops: the first through a direct exchange, as frames go; the last through a topic exchange, as events go.
 const HOPS: [&str; 2] = ["bench.hop.1", "bench.hop.2"];
 /// The topic exchange.
@@ -47,16 +48,18 @@ const TENTH: [&str; 5] = [
     "CHANNEL_UPDATE",
 ];
 
-/// Runs everything; returns a row for each.
+/// Runs at full speed and at rates; returns a row for each.
 pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
-    let mut bench = Bench::start(args).await?;
+    let (mut bench, _) = Bench::start(args, args.guilds).await?;
     let mut rows = Vec::new();
     bench.warm_up().await?;
-    for rate in &args.rates {
-        rows.push(bench.latency(*rate).await?);
-        rows.push(bench.bare_latency(*rate).await?);
+    if args.runs(Run::Rates) {
+        for rate in &args.rates {
+            rows.push(bench.latency(*rate).await?);
+            rows.push(bench.bare_latency(*rate).await?);
+        }
     }
-    if !args.only_rates {
+    if args.runs(Run::Speed) {
         let pipeline = bench.pipeline().await?;
         rows.insert(0, bench.bare().await?);
         rows.insert(1, pipeline);
@@ -75,59 +78,71 @@ pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
 }
 
 /// Everything that runs.
-struct Bench<'a> {
-    args: &'a Args,
-    events: Counter,
-    ingest: Process,
-    writer: Process,
+pub(super) struct Bench<'a> {
+    pub(super) args: &'a Args,
+    pub(super) events: Counter,
+    pub(super) ingest: Process,
+    pub(super) writer: Process,
     router: Process,
-    sim: Sim,
+    pub(super) discord: Discord,
     env: BTreeMap<String, String>,
+    /// Memory that Redis took before anything was in it, in bytes.
+    pub(super) empty_redis: u64,
     // After what uses them.
-    servers: Servers,
+    pub(super) servers: Servers,
 }
 
 impl<'a> Bench<'a> {
-    async fn start(args: &'a Args) -> Result<Self> {
-        let step = Step::begin("Starting servers, simulated Discord and services", false);
+    /// Starts everything; also what it takes until all shards' guilds have arrived at the consumer.
+    pub(super) async fn start(args: &'a Args, guilds: u32) -> Result<(Self, Row)> {
+        let step = Step::begin("Starting servers and simulated Discord", false);
         let servers = Servers::start(Persistence::None).await?;
-        let sim = simulator(args).await?;
+        let empty_redis = stored::used_memory(&servers.redis).await?;
+        let discord = Discord::start(args, guilds).await?;
         let url = servers.rabbitmq.url();
         declare(&rabbitmq_connection(&url, "bench").await?, &args.queue_type).await?;
         let events = Counter::start(&url, EVENTS_QUEUE).await?;
-        let env = environment(args, &servers, &sim);
+        step.done();
+        let step = Step::begin("Starting the services", false);
+        let env = discord.environment(args, &servers);
         let start = |service: Service| Process::start(service, service.name(), servers.dir(), &env);
+        let mut writer = start(Service::CacheWriter)?;
+        let mut router = start(Service::CommandRouter)?;
+        writer.ready(LIMIT).await?;
+        router.ready(LIMIT).await?;
         let mut bench = Self {
             args,
             events,
-            writer: start(Service::CacheWriter)?,
-            router: start(Service::CommandRouter)?,
+            writer,
+            router,
             ingest: start(Service::GatewayIngest)?,
-            sim,
+            discord,
             env,
+            empty_redis,
             servers,
         };
-        for process in [&mut bench.writer, &mut bench.router, &mut bench.ingest] {
-            process.ready(LIMIT).await?;
-        }
+        let (watch, begun) = (bench.watch(), Instant::now());
+        bench.ingest.ready(LIMIT).await?;
         let sessions = args.shards as usize;
         wait::until("all shards", LIMIT, async || {
             bench.targets().len() == sessions
         })
         .await?;
         bench.events.reached(&bench.targets(), LIMIT).await?;
+        let first = u64::from(guilds) + u64::from(args.shards);
+        let row = Row::new("start", first, begun.elapsed(), watch.end());
         step.done();
-        Ok(bench)
+        Ok((bench, row))
     }
 
     /// Makes some events of every kind, and keeps what comes of them for the bare publisher.
-    async fn warm_up(&mut self) -> Result<()> {
+    pub(super) async fn warm_up(&mut self) -> Result<()> {
         self.events.sample();
         let load = Load {
             events: Some(WARM_UP),
             ..Load::default()
         };
-        self.sim.generate(load).await;
+        self.discord.sim.generate(load).await;
         self.events.reached(&self.targets(), LIMIT).await?;
         let samples = self.events.samples();
         if samples.is_empty() {
@@ -151,10 +166,11 @@ impl<'a> Bench<'a> {
                 events: Some(due),
                 ..Load::default()
             };
-            self.sim.generate(load).await;
+            self.discord.sim.generate(load).await;
             for (session, sequence) in self.targets() {
-                let before = last.insert(session.clone(), sequence).unwrap_or_default();
-                sent.extend((before + 1..=sequence).map(|one| ((session.clone(), one), at_us)));
+                let before = last.entry(session.clone()).or_default();
+                sent.extend((*before + 1..=sequence).map(|one| ((session.clone(), one), at_us)));
+                *before = sequence;
             }
         }
         let took = begun.elapsed();
@@ -243,15 +259,15 @@ impl<'a> Bench<'a> {
     }
 
     /// Ingest alone, into the raw queues, which then are full; also where each session ends.
-    async fn ingest(&mut self) -> Result<(Row, Vec<(String, u64)>)> {
+    pub(super) async fn ingest(&mut self) -> Result<(Row, Vec<(String, u64)>)> {
         let step = Step::begin("Ingest alone at full speed", false);
         self.writer.stop(STOP_LIMIT).await?;
         let targets = self.fill_sockets().await?;
         let delivered = |sim: &Sim| sim.sessions().iter().map(|s| s.delivered).sum::<u64>();
-        let before = delivered(&self.sim);
+        let before = delivered(&self.discord.sim);
         self.ingest.restart()?;
         let deadline = Instant::now() + LIMIT;
-        while delivered(&self.sim) == before {
+        while delivered(&self.discord.sim) == before {
             if Instant::now() > deadline {
                 bail!("ingest does not read\n{}", self.ingest.log_tail(20));
             }
@@ -260,7 +276,7 @@ impl<'a> Bench<'a> {
         let (watch, begun) = (self.watch(), Instant::now());
         let events = self.args.events();
         wait::until("all events to be confirmed", LIMIT, async || {
-            self.sim.quiet(LIMIT).await
+            self.discord.sim.quiet(LIMIT).await
                 && self.ingest.metrics().await.is_ok_and(|metrics| {
                     metrics.sum("ingest_frame_events_sum") >= Some(events as f64)
                 })
@@ -272,7 +288,7 @@ impl<'a> Bench<'a> {
     }
 
     /// The writer alone, from full raw queues.
-    async fn writer(&mut self, name: &str, targets: &[(String, u64)]) -> Result<Row> {
+    pub(super) async fn writer(&mut self, name: &str, targets: &[(String, u64)]) -> Result<Row> {
         let step = Step::begin(&format!("The {name}"), false);
         self.ingest.stop(STOP_LIMIT).await?;
         let before = self.events.messages();
@@ -307,10 +323,11 @@ impl<'a> Bench<'a> {
             rate: Some(f64::MAX),
             ..Load::default()
         };
-        self.sim.generate(load).await;
+        self.discord.sim.generate(load).await;
         for shard in 0..self.args.shards {
             // Of a message that nobody knows: nothing changes.
-            self.sim
+            self.discord
+                .sim
                 .inject(shard, TENTH[0], r#"{"id":"1","channel_id":"1"}"#);
         }
         Ok(self.targets())
@@ -329,8 +346,8 @@ impl<'a> Bench<'a> {
     }
 
     /// Each session's last sequence so far.
-    fn targets(&self) -> Vec<(String, u64)> {
-        let sessions = self.sim.sessions().into_iter();
+    pub(super) fn targets(&self) -> Vec<(String, u64)> {
+        let sessions = self.discord.sim.sessions().into_iter();
         sessions.map(|it| (it.id, it.sequence)).collect()
     }
 
@@ -352,43 +369,6 @@ impl<'a> Bench<'a> {
     fn rabbitmq(&self) -> Result<u32> {
         self.servers.rabbitmq.id().context("rabbitmq has ended")
     }
-}
-
-/// A Discord that lets everybody identify at once, keeps what a client has yet to read, and computes no truth.
-pub(super) async fn simulator(args: &Args) -> Result<Sim> {
-    let mut config = SimConfig::default();
-    config.world.guilds = args.guilds;
-    config.world.seed = args.seed;
-    config.max_concurrency = args.shards;
-    config.recommended_shards = args.shards;
-    config.session_start_limit = args.shards * 10;
-    config.identify_interval = Duration::from_millis(100);
-    // All of a run may be made for one shard before any of it is read.
-    config.replay_limit = usize::try_from(args.events())? + 1_000;
-    config.session_lifetime = Duration::from_secs(3_600);
-    config.keep_payloads = false;
-    config.keep_truth = false;
-    Sim::start(config)
-        .await
-        .context("can't start the simulator")
-}
-
-/// As deployed by default, but for a queue that nobody reads.
-pub(super) fn environment(args: &Args, servers: &Servers, sim: &Sim) -> BTreeMap<String, String> {
-    let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
-    env.extend(settings::discord(
-        "sim-token",
-        &sim.http_url(),
-        &sim.gateway_url(),
-    ));
-    env.extend(settings::shards(args.shards));
-    let own = [
-        ("INTENTS", settings::ALL_INTENTS.to_string()),
-        ("DEFAULT_QUEUE", "false".to_owned()),
-        ("RABBIT_QUEUE_TYPE", args.queue_type.clone()),
-    ];
-    env.extend(own.map(|(name, value)| (name.to_owned(), value)));
-    env
 }
 
 async fn declare(connection: &Connection, queue_type: &str) -> Result<()> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::figures::{Cost, Row};
+use super::figures::{Cost, Figure, Row};
 
 /// Names of the runs.
 pub(super) const BARE: &str = "bare hop";
@@ -148,6 +148,12 @@ impl fmt::Display for Report {
         for (what, ratio) in self.ratios() {
             writeln!(f, "{ratio:6.2}  {what}")?;
         }
+        for row in self.rows.iter().filter(|row| !row.figures.is_empty()) {
+            writeln!(f, "\n{}:", row.name)?;
+            for Figure { what, value, unit } in &row.figures {
+                writeln!(f, "{value:12.2} {unit}  {what}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -268,7 +274,8 @@ pub(super) mod tests {
     fn figures_are_read_as_they_were_written() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("figures.json");
-        let report = report(1);
+        let mut report = report(1);
+        report.rows[0].add("heartbeats", 3.0, "");
         report.write(&path).unwrap();
         assert_eq!(Report::read(&path).unwrap(), report);
     }

@@ -96,8 +96,17 @@ fn parse(stat: &str) -> Option<(u32, Duration)> {
 }
 
 fn peak_rss(pid: u32) -> u64 {
+    memory(pid, "VmHWM:")
+}
+
+/// Memory of a process that is resident now, in bytes; 0 without the process.
+pub(super) fn rss(pid: Option<u32>) -> u64 {
+    pid.map_or(0, |pid| memory(pid, "VmRSS:"))
+}
+
+fn memory(pid: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    kilobytes(&status, "VmHWM:").unwrap_or_default() * 1_024
+    kilobytes(&status, name).unwrap_or_default() * 1_024
 }
 
 fn kilobytes(status: &str, name: &str) -> Option<u64> {
@@ -140,6 +149,7 @@ mod tests {
 
     #[test]
     fn this_process_uses_memory_and_time() {
+        assert!(rss(Some(std::process::id())) > 0);
         let watch = Watch::begin(&[("this", std::process::id())]);
         assert!(watch.end()["this"].peak_rss > 0);
         let tree = Tree::read();
