@@ -1,11 +1,20 @@
-//! Where the release binaries are.
+//! Where the services' binaries are.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-/// Names the folder of the release binaries; set by `cargo xtask test`.
+/// Names the folder of the binaries; set by `cargo xtask test`.
 pub const BIN_DIR: &str = "DISPATCH_BIN_DIR";
+
+/// The folder of this program's profile below cargo's target folder.
+const PROFILE: &str = if OPTIMISED { "release" } else { "debug" };
+
+/// What has cargo build in this program's profile.
+const FLAGS: &str = if OPTIMISED { "--release " } else { "" };
+
+/// Whether this program was built in the release profile.
+pub const OPTIMISED: bool = !cfg!(debug_assertions);
 
 /// A service's binary.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -32,7 +41,7 @@ impl Service {
         }
     }
 
-    /// Path of its release binary.
+    /// Path of its binary.
     ///
     /// # Errors
     ///
@@ -41,16 +50,15 @@ impl Service {
         let path = directory().join(self.name());
         if !path.is_file() {
             bail!(
-                "{} is not there: build it with `cargo build --release -p {}`, or run `cargo xtask test`",
+                "{} is not there: build it with `cargo build {FLAGS}--workspace --bins`, or run `cargo xtask test`",
                 path.display(),
-                self.name()
             );
         }
         Ok(path)
     }
 }
 
-/// The folder of the release binaries: [`BIN_DIR`], else `release` in cargo's target folder.
+/// The folder of the binaries: [`BIN_DIR`], else where cargo puts what it builds in the profile of this program.
 #[must_use]
 pub fn directory() -> PathBuf {
     if let Some(directory) = std::env::var_os(BIN_DIR) {
@@ -60,7 +68,7 @@ pub fn directory() -> PathBuf {
     // Relative to the workspace, as cargo run from there takes it.
     workspace()
         .join(target.unwrap_or_else(|| "target".into()))
-        .join("release")
+        .join(PROFILE)
 }
 
 /// The workspace's folder.

@@ -118,7 +118,7 @@ impl Args {
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     let earlier = args.compare.as_deref().map(Report::read).transpose()?;
     install::ensure(&[Missing::RabbitMq, Missing::Redis], false)?;
-    build::release(&[])?;
+    build::services(&[])?;
     let mut stop = Stop::new()?;
     let measured = async {
         let mut rows = Vec::new();

@@ -1,24 +1,27 @@
-//! Builds the release binaries.
+//! Builds the services.
 
-use std::os::unix::process::ExitStatusExt;
-use std::process::{Command, Stdio};
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
-use testbed::binaries::{BIN_DIR, Service, workspace};
+use testbed::binaries::{BIN_DIR, OPTIMISED, Service, workspace};
 
-/// Builds the services' release binaries, and what else is named; cargo shows its own progress. Where [`BIN_DIR`] names a folder of
-/// binaries, those are taken as they are.
-pub(crate) fn release(others: &[&str]) -> Result<()> {
+/// Builds the services' binaries in the profile of this program, and what else is named; cargo shows its own progress. Where
+/// [`BIN_DIR`] names a folder of binaries, those are taken as they are.
+pub(crate) fn services(others: &[&str]) -> Result<()> {
     if let Some(directory) = std::env::var_os(BIN_DIR) {
         eprintln!("Using the binaries in {}", directory.display());
         return Ok(());
     }
-    eprintln!("Building the release binaries; the first time takes some minutes …");
+    eprintln!("Building the services; the first time takes some minutes …");
     let mut cargo = cargo();
     // The whole workspace, as the alias for xtask has it: for a choice of packages cargo unites the features of the
     // dependencies differently, and would compile them once more.
-    cargo.args(["build", "--release", "--locked", "--workspace"]);
+    cargo.args(["build", "--locked", "--workspace"]);
+    if OPTIMISED {
+        cargo.arg("--release");
+    }
     let services = Service::ALL.map(Service::name);
     for binary in services.iter().chain(others) {
         cargo.args(["--bin", binary]);
@@ -35,6 +38,20 @@ pub(crate) fn release(others: &[&str]) -> Result<()> {
         bail!("the build failed ({status})");
     }
     Ok(())
+}
+
+/// Runs this command again, built in the release profile; returns only if that can't be. The simulated Discord and the checks run in
+/// this process, so that a command that measures, or loads the services to strike them, must not be slow itself.
+pub(crate) fn run_optimised() -> Result<ExitCode> {
+    let mut cargo = cargo();
+    cargo
+        .current_dir(std::env::current_dir()?)
+        .args(["run", "--release", "--locked", "--bin", "xtask"])
+        .arg("--manifest-path")
+        .arg(workspace().join("Cargo.toml"))
+        .arg("--")
+        .args(std::env::args_os().skip(1));
+    Err(cargo.exec()).context("can't run cargo")
 }
 
 /// Cargo, in the workspace.

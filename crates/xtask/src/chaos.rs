@@ -37,7 +37,7 @@ pub(crate) struct Args {
 
 pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     install::ensure(&[Missing::RabbitMq, Missing::Redis], false)?;
-    build::release(&[])?;
+    build::services(&[])?;
     let mut stop = Stop::new()?;
     let seed = args.seed.unwrap_or_else(|| unix_time().as_secs());
     let step = Step::begin("Starting RabbitMQ and Redis", false);

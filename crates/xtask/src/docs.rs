@@ -23,7 +23,7 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode> {
-    build::release(&[])?;
+    build::services(&[])?;
     let path = workspace().join(PAGE);
     let written = fs::read_to_string(&path).with_context(|| format!("can't read {PAGE}"))?;
     let page = page(&written, &catalogues()?)?;

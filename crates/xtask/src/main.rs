@@ -28,6 +28,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Parser, Subcommand};
+use testbed::binaries::OPTIMISED;
 
 /// Developer commands of Dispatch.
 #[derive(Debug, Parser)]
@@ -59,6 +60,17 @@ enum Command {
     Cache(cache::Command),
 }
 
+impl Command {
+    /// Whether it is to run in the release profile, and the services with it.
+    fn is_optimised(&self) -> bool {
+        match self {
+            Self::Up(args) => args.release,
+            Self::Test(_) | Self::Bench(_) | Self::Chaos(_) => true,
+            _ => false,
+        }
+    }
+}
+
 fn main() -> ExitCode {
     match run(Cli::parse().command) {
         Ok(code) => code,
@@ -70,6 +82,9 @@ fn main() -> ExitCode {
 }
 
 fn run(command: Command) -> Result<ExitCode> {
+    if command.is_optimised() && !OPTIMISED {
+        return build::run_optimised();
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()?;

@@ -72,7 +72,7 @@ pub(crate) async fn run(args: Args) -> Result<ExitCode> {
     if !args.compose {
         install::ensure(needed, false)?;
     }
-    build::release(&["discord-sim"])?;
+    build::services(&["discord-sim"])?;
     let mut stop = Stop::new()?;
     if args.compose {
         compose::run(&mut stop).await?;
