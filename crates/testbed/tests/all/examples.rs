@@ -204,7 +204,7 @@ async fn a_discord_py_bot_has_its_state_in_redis() {
     let before = |shard| stack.sim.sent(shard).len();
     let before: Vec<_> = (0..stack.shards).map(before).collect();
     let load = Load {
-        events: Some(150),
+        events: Some(600),
         mix: Mix::only(&[
             "MESSAGE_CREATE",
             "MESSAGE_UPDATE",
