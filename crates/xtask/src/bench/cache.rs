@@ -14,18 +14,21 @@ pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
     for guilds in &args.cached {
         let (mut bench, mut start) = Bench::start(args, *guilds).await?;
         start.name = format!("cold start, {guilds} guilds");
-        start.add_shares();
-        let resident = rss(bench.writer.id()) as f64 / MIB;
-        start.add("writer's memory after it", resident, "MiB");
+        add_cost(&mut start, &bench);
         stored::add(&mut start, &bench.servers.redis, bench.empty_redis).await?;
         rows.push(start);
         let (_, targets) = bench.ingest().await?;
         let name = format!("writer alone, {guilds} guilds cached");
         let mut row = bench.writer(&name, &targets).await?;
-        row.add_shares();
-        let resident = rss(bench.writer.id()) as f64 / MIB;
-        row.add("writer's memory after it", resident, "MiB");
+        add_cost(&mut row, &bench);
         rows.push(row);
     }
     Ok(rows)
+}
+
+/// Adds what each process had of the cores, and what the writer holds now.
+fn add_cost(row: &mut Row, bench: &Bench<'_>) {
+    row.add_shares();
+    let resident = rss(bench.writer.id()) as f64 / MIB;
+    row.add("writer's memory after it", resident, "MiB");
 }

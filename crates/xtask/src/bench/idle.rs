@@ -8,11 +8,10 @@ use testbed::process::Process;
 use testbed::servers::{Persistence, Servers};
 use testbed::wait;
 
-use super::discord::Discord;
 use super::figures::Row;
 use super::report;
 use super::usage::Watch;
-use super::{Args, MIB};
+use super::{Args, MIB, discord};
 use crate::progress::Step;
 
 /// Longest time for all shards to be connected.
@@ -21,9 +20,8 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// The whole start, then some time without an event. The CPU time is for each second, not for an event.
 pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
     let servers = Servers::start(Persistence::None).await?;
-    let discord = Discord::start(args, args.guilds).await?;
-    let sim = &discord.sim;
-    let env = discord.environment(args, &servers);
+    let sim = discord::start(args, args.guilds).await?;
+    let env = discord::environment(args, &servers, &sim);
     let start = |service: Service| Process::start(service, service.name(), servers.dir(), &env);
     let writer = start(Service::CacheWriter)?;
     let step = Step::begin("Starting the shards", false);

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use discord_sim::Load;
 use testbed::wait;
 
 use super::figures::Row;
@@ -38,14 +37,7 @@ async fn outage(bench: &mut Bench<'_>, name: &str) -> Result<Row> {
     let before = rss(bench.ingest.id());
     let watch = Watch::begin(&[("ingest", bench.ingest.id().unwrap_or_default())]);
     let begun = Instant::now();
-    let events = bench.args.events();
-    let load = Load {
-        events: Some(events),
-        // No reader is waited for.
-        rate: Some(f64::MAX),
-        ..Load::default()
-    };
-    bench.discord.sim.generate(load).await;
+    bench.make_all().await;
     let metric = async |bench: &Bench<'_>, name: &str| {
         let metrics = bench.ingest.metrics().await.ok()?;
         metrics.sum(name)
@@ -62,7 +54,7 @@ async fn outage(bench: &mut Bench<'_>, name: &str) -> Result<Row> {
     }
     let usages = watch.end();
     let peak = usages.get("ingest").map_or(0, |usage| usage.peak_rss);
-    let mut row = Row::new(name, events, begun.elapsed(), usages);
+    let mut row = Row::new(name, bench.args.events(), begun.elapsed(), usages);
     row.add("ingest's memory before", before as f64 / MIB, "MiB");
     row.add("at the peak", peak as f64 / MIB, "MiB");
     row.add("events held", held.unwrap_or_default() / MIB, "MiB");

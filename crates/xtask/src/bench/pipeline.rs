@@ -19,12 +19,11 @@ use testbed::wait;
 
 use super::bare;
 use super::consumer::{Arrival, Counter};
-use super::discord::Discord;
 use super::figures::{Latency, Row};
 use super::pace::Pace;
 use super::report::{self, BARE, INGEST, PIPELINE, WRITER, WRITER_TENTH};
 use super::usage::Watch;
-use super::{Args, Run, stored};
+use super::{Args, Run, discord, stored};
 use crate::progress::Step;
 
 /// Longest time for anything to start, and for a run to come to its end.
@@ -84,7 +83,7 @@ pub(super) struct Bench<'a> {
     pub(super) ingest: Process,
     pub(super) writer: Process,
     router: Process,
-    pub(super) discord: Discord,
+    pub(super) sim: Sim,
     env: BTreeMap<String, String>,
     /// Memory that Redis took before anything was in it, in bytes.
     pub(super) empty_redis: u64,
@@ -98,13 +97,13 @@ impl<'a> Bench<'a> {
         let step = Step::begin("Starting servers and simulated Discord", false);
         let servers = Servers::start(Persistence::None).await?;
         let empty_redis = stored::used_memory(&servers.redis).await?;
-        let discord = Discord::start(args, guilds).await?;
+        let sim = discord::start(args, guilds).await?;
         let url = servers.rabbitmq.url();
         declare(&rabbitmq_connection(&url, "bench").await?, &args.queue_type).await?;
         let events = Counter::start(&url, EVENTS_QUEUE).await?;
         step.done();
         let step = Step::begin("Starting the services", false);
-        let env = discord.environment(args, &servers);
+        let env = discord::environment(args, &servers, &sim);
         let start = |service: Service| Process::start(service, service.name(), servers.dir(), &env);
         let mut writer = start(Service::CacheWriter)?;
         let mut router = start(Service::CommandRouter)?;
@@ -116,7 +115,7 @@ impl<'a> Bench<'a> {
             writer,
             router,
             ingest: start(Service::GatewayIngest)?,
-            discord,
+            sim,
             env,
             empty_redis,
             servers,
@@ -142,7 +141,7 @@ impl<'a> Bench<'a> {
             events: Some(WARM_UP),
             ..Load::default()
         };
-        self.discord.sim.generate(load).await;
+        self.sim.generate(load).await;
         self.events.reached(&self.targets(), LIMIT).await?;
         let samples = self.events.samples();
         if samples.is_empty() {
@@ -166,7 +165,7 @@ impl<'a> Bench<'a> {
                 events: Some(due),
                 ..Load::default()
             };
-            self.discord.sim.generate(load).await;
+            self.sim.generate(load).await;
             for (session, sequence) in self.targets() {
                 let before = last.entry(session.clone()).or_default();
                 sent.extend((*before + 1..=sequence).map(|one| ((session.clone(), one), at_us)));
@@ -264,10 +263,10 @@ impl<'a> Bench<'a> {
         self.writer.stop(STOP_LIMIT).await?;
         let targets = self.fill_sockets().await?;
         let delivered = |sim: &Sim| sim.sessions().iter().map(|s| s.delivered).sum::<u64>();
-        let before = delivered(&self.discord.sim);
+        let before = delivered(&self.sim);
         self.ingest.restart()?;
         let deadline = Instant::now() + LIMIT;
-        while delivered(&self.discord.sim) == before {
+        while delivered(&self.sim) == before {
             if Instant::now() > deadline {
                 bail!("ingest does not read\n{}", self.ingest.log_tail(20));
             }
@@ -276,7 +275,7 @@ impl<'a> Bench<'a> {
         let (watch, begun) = (self.watch(), Instant::now());
         let events = self.args.events();
         wait::until("all events to be confirmed", LIMIT, async || {
-            self.discord.sim.quiet(LIMIT).await
+            self.sim.quiet(LIMIT).await
                 && self.ingest.metrics().await.is_ok_and(|metrics| {
                     metrics.sum("ingest_frame_events_sum") >= Some(events as f64)
                 })
@@ -317,20 +316,23 @@ impl<'a> Bench<'a> {
         if self.ingest.runs() {
             self.ingest.stop(STOP_LIMIT).await?;
         }
-        let load = Load {
-            events: Some(self.args.events()),
-            // No reader is waited for.
-            rate: Some(f64::MAX),
-            ..Load::default()
-        };
-        self.discord.sim.generate(load).await;
+        self.make_all().await;
         for shard in 0..self.args.shards {
             // Of a message that nobody knows: nothing changes.
-            self.discord
-                .sim
+            self.sim
                 .inject(shard, TENTH[0], r#"{"id":"1","channel_id":"1"}"#);
         }
         Ok(self.targets())
+    }
+
+    /// Makes the events of a run at once: no reader is waited for.
+    pub(super) async fn make_all(&self) {
+        let load = Load {
+            events: Some(self.args.events()),
+            rate: Some(f64::MAX),
+            ..Load::default()
+        };
+        self.sim.generate(load).await;
     }
 
     fn publisher(&self, to: (&str, &str), events: u64, rate: f64) -> Result<Child> {
@@ -347,7 +349,7 @@ impl<'a> Bench<'a> {
 
     /// Each session's last sequence so far.
     pub(super) fn targets(&self) -> Vec<(String, u64)> {
-        let sessions = self.discord.sim.sessions().into_iter();
+        let sessions = self.sim.sessions().into_iter();
         sessions.map(|it| (it.id, it.sequence)).collect()
     }
 

@@ -1,7 +1,7 @@
 //! What Redis holds.
 
-use anyhow::Result;
-use redis::{Script, cmd};
+use anyhow::{Context, Result};
+use redis::{InfoDict, Script, cmd};
 use testbed::servers::Redis;
 
 use super::figures::Row;
@@ -16,14 +16,12 @@ return {page[1], #page[2], bytes}";
 /// Memory that Redis has allocated, in bytes.
 pub(super) async fn used_memory(redis: &Redis) -> Result<u64> {
     let mut connection = redis.connection().await?;
-    let info: String = cmd("INFO")
+    let info: InfoDict = cmd("INFO")
         .arg("memory")
         .query_async(&mut connection)
         .await?;
-    let used = info
-        .lines()
-        .find_map(|line| line.strip_prefix("used_memory:"));
-    Ok(used.map_or(Ok(0), |used| used.trim().parse())?)
+    info.get("used_memory")
+        .context("Redis does not say what memory it uses")
 }
 
 /// Adds how many objects there are, their bytes, and the memory that Redis takes for all that it holds, over these bytes; `empty` is
