@@ -11,7 +11,10 @@ use std::{
 
 use anyhow::Context as _;
 use clap::{Arg, Command, value_parser};
-use nix::sys::prctl;
+use nix::sys::{
+    prctl,
+    resource::{Resource, getrlimit, setrlimit},
+};
 use thiserror::Error;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -122,6 +125,9 @@ where
     if let Err(error) = prctl::set_thp_disable(true) {
         tracing::debug!(%error, "the system may use huge pages");
     }
+    if let Err(error) = raise_open_files() {
+        tracing::debug!(%error, "the limit of open files stays");
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -144,6 +150,19 @@ where
             ExitCode::FAILURE
         }
     }
+}
+
+/// Lets the process have as many files and sockets open as it may ask for: many systems begin with 1,024, for programs that can't
+/// have more, which is fewer than the shards of a large bot.
+fn raise_open_files() -> nix::Result<()> {
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, most, most)
+}
+
+/// How many files and sockets the process may have open.
+#[must_use]
+pub fn open_files_limit() -> u64 {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(u64::MAX, |(limit, _)| limit)
 }
 
 /// `healthcheck`: 0 if the service that runs beside this process with the same settings answers with 200, 1 if not, 2 for

@@ -1,7 +1,8 @@
-//! Certificates for `amqps://` and `rediss://`.
+//! Certificates for `amqps://`, `rediss://` and Discord.
 //!
-//! Trusted are the system's certificate authorities and those of `TLS_CA_FILE`. `TLS_CERT_FILE` and `TLS_KEY_FILE` are what a RabbitMQ
-//! that asks for client certificates is shown.
+//! Trusted are the system's certificate authorities, which `SSL_CERT_FILE` may name; for RabbitMQ and Redis also those of
+//! `TLS_CA_FILE`, for Discord those that are compiled in. `TLS_CERT_FILE` and `TLS_KEY_FILE` are what a RabbitMQ that asks for client
+//! certificates is shown.
 
 use std::{fmt, fs};
 
@@ -12,6 +13,7 @@ use rustls::{
     RootCertStore,
     pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
 };
+use thiserror::Error;
 
 use crate::settings::{
     Reader, Setting,
@@ -77,9 +79,7 @@ impl Tls {
     pub(crate) fn redis(&self) -> Option<TlsCertificates> {
         let authorities = self.authorities.as_ref()?;
         let mut store = RootCertStore::empty();
-        let system: String = rustls_native_certs::load_native_certs()
-            .certs
-            .into_iter()
+        let system: String = system_authorities()
             // Some systems keep one that can't be used; the client would refuse them all for it.
             .filter(|certificate| store.add(certificate.clone()).is_ok())
             .map(|certificate| pem(&certificate))
@@ -89,6 +89,36 @@ impl Tls {
             root_cert: Some(format!("{system}{authorities}\n").into_bytes()),
         })
     }
+}
+
+/// Authorities that may answer for Discord: those that are compiled in, and the system's, for who has a proxy of their own before it.
+#[cfg(feature = "discord")]
+pub(crate) fn discord_authorities() -> RootCertStore {
+    let mut store: RootCertStore = webpki_roots::TLS_SERVER_ROOTS.iter().cloned().collect();
+    store.add_parsable_certificates(system_authorities());
+    store
+}
+
+/// Whether each of the system's authorities can be used. The gateway's client takes them, and panics over one that can't.
+///
+/// # Errors
+///
+/// If one can't.
+#[cfg(feature = "discord")]
+pub fn check_system_authorities() -> Result<(), UnusableAuthority> {
+    let mut store = RootCertStore::empty();
+    system_authorities().try_for_each(|certificate| Ok(store.add(certificate)?))
+}
+
+/// One of the system's certificate authorities can't be used.
+#[derive(Debug, Error)]
+#[error(
+    "one of the system's certificate authorities can't be used ({0}): name a file without it in SSL_CERT_FILE"
+)]
+pub struct UnusableAuthority(#[from] rustls::Error);
+
+fn system_authorities() -> impl Iterator<Item = CertificateDer<'static>> {
+    rustls_native_certs::load_native_certs().certs.into_iter()
 }
 
 fn pem(certificate: &CertificateDer<'_>) -> String {

@@ -1,6 +1,6 @@
 //! What ends the process.
 
-use dispatch_service::identity::AnotherBot;
+use dispatch_service::{identity::AnotherBot, tls::UnusableAuthority};
 use thiserror::Error;
 use tokio::task::JoinError;
 
@@ -28,6 +28,9 @@ pub enum IngestError {
     /// The names on the servers are another bot's.
     #[error(transparent)]
     AnotherBot(#[from] AnotherBot),
+    /// The gateway's client can't be made.
+    #[error(transparent)]
+    Authority(#[from] UnusableAuthority),
     /// A bug: a shard's task panicked.
     #[error("a shard's task failed: {0}")]
     Task(#[from] JoinError),

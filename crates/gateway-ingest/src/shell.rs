@@ -32,7 +32,8 @@ use dispatch_service::{
     discord::{Client, GatewayBot, StartLimit},
     health::{Condition, Health},
     identity::Bot,
-    start::Surroundings,
+    start::{Surroundings, open_files_limit},
+    tls,
 };
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -60,6 +61,9 @@ const CONNECTING: usize = 32;
 
 /// Channels of the publishing connection beyond those of the partitions: declarations, replies, looks at the locks.
 const OTHER_CHANNELS: usize = 12;
+
+/// Open files beyond the shards' connections to Discord: those to RabbitMQ and Redis, who asks for metrics, logs.
+const OTHER_FILES: usize = 64;
 
 /// Longest time for what is left to do after the shards have ended.
 const LAST_STEPS: Duration = Duration::from_millis(1500);
@@ -95,6 +99,7 @@ pub(crate) async fn run(
     if config.clusters {
         tracing::debug!("CLUSTERS has no effect: shards are tasks of one process");
     }
+    tls::check_system_authorities()?;
     let client = Arc::new(Client::new(
         config.discord.api.clone(),
         config.discord.token.clone(),
@@ -175,6 +180,14 @@ async fn serve(
     let most = range
         .as_ref()
         .map_or(total as usize, |range| range.clone().count());
+    let (files, limit) = (most + OTHER_FILES, open_files_limit());
+    if files as u64 > limit {
+        tracing::error!(
+            files,
+            limit,
+            "the shards' connections need more open files than the process may have: raise the hard limit (ulimit -Hn, LimitNOFILE)"
+        );
+    }
     let publishers = most.min(config.partitions as usize) + OTHER_CHANNELS;
     let connected = conditions.rabbitmq.clone();
     let links = Links::open(&config.rabbit, publishers, topology.clone(), connected);

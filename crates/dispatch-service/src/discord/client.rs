@@ -14,7 +14,7 @@ use hyper::{
     body::Bytes,
     header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue, RETRY_AFTER, USER_AGENT},
 };
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
@@ -31,6 +31,7 @@ use super::{
     ApiUrl, Failure, GatewayBot, Token,
     answer::{Waits, judge},
 };
+use crate::tls;
 
 /// Longest time for a request and its answer.
 const LIMIT: Duration = Duration::from_secs(15);
@@ -68,13 +69,12 @@ impl Client {
     #[must_use]
     pub fn new(api: ApiUrl, token: Token) -> Self {
         let tls = ClientConfig::builder_with_provider(ring::default_provider().into())
-            .with_safe_default_protocol_versions();
-        let connector = HttpsConnectorBuilder::new();
-        let connector = match tls {
-            Ok(tls) => connector.with_tls_config(tls.with_webpki_roots().with_no_client_auth()),
+            .with_safe_default_protocol_versions()
             // Not with this provider, which has them all.
-            Err(_) => connector.with_webpki_roots(),
-        };
+            .unwrap_or_else(|_| ClientConfig::builder())
+            .with_root_certificates(tls::discord_authorities())
+            .with_no_client_auth();
+        let connector = HttpsConnectorBuilder::new().with_tls_config(tls);
         let connector = connector.https_or_http().enable_http1().build();
         Self {
             http: HyperClient::builder(TokioExecutor::new()).build(connector),

@@ -1,4 +1,4 @@
-//! RabbitMQ and Redis behind TLS with a certificate authority of one's own, and a broker that allows few channels.
+//! RabbitMQ, Redis and Discord behind TLS with a certificate authority of one's own, and a broker that allows few channels.
 
 use std::{
     collections::BTreeMap,
@@ -154,6 +154,51 @@ async fn private_authorities_client_certificates_and_channel_limits() {
         .unwrap();
         assert!(!process.is_ready().await, "{name}");
     }
+}
+
+/// As behind a proxy that ends TLS: REST and gateway.
+#[tokio::test]
+async fn discord_by_an_authority_of_the_systems() {
+    let dir = tempfile::tempdir().unwrap();
+    let servers = Servers::start(Persistence::None).await.unwrap();
+    let sim = Sim::start(SimConfig {
+        tls: Some(dir.path().to_owned()),
+        ..SimConfig::default()
+    })
+    .await
+    .unwrap();
+    let broken = dir.path().join("broken.pem");
+    let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    std::fs::write(&broken, text).unwrap();
+    let start = |name: &str, authorities: Option<&Path>| {
+        let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
+        env.extend(settings::discord(
+            "sim-token",
+            &sim.http_url(),
+            &sim.gateway_url(),
+        ));
+        env.extend(settings::shards(2));
+        let authorities = authorities.map(|file| file.display().to_string());
+        env.extend(authorities.map(|file| ("SSL_CERT_FILE".to_owned(), file)));
+        Process::start(Service::GatewayIngest, name, servers.dir(), &env).unwrap()
+    };
+    let unknown = start("unknown", None);
+    let mut unusable = start("unusable", Some(&broken));
+    let status = unusable.wait_exit(READY).await.unwrap();
+    assert_eq!(status.code(), Some(1));
+    let reason = "name a file without it in SSL_CERT_FILE";
+    assert!(unusable.log_tail(20).contains(reason));
+    wait::until("TLS to fail", READY, async || {
+        unknown.log_tail(40).contains("TLS failed")
+    })
+    .await
+    .unwrap();
+    assert!(!unknown.is_ready().await);
+    drop(unknown);
+    let authority = sim.authority();
+    let mut known = start("known", authority.as_deref());
+    known.ready(READY).await.unwrap();
+    assert_eq!(sim.connections(), 2);
 }
 
 #[tokio::test]
