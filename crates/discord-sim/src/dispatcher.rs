@@ -309,8 +309,8 @@ impl Dispatcher {
         }
     }
 
-    /// Moves the world by one event and tells the sessions; returns how many were told.
-    pub(crate) fn step(&mut self, mix: &Mix) -> usize {
+    /// Moves the world by one event and tells the sessions; returns which were told.
+    pub(crate) fn step(&mut self, mix: &Mix) -> Vec<SessionKey> {
         let dispatch = self.world.step(mix);
         self.dispatch(&dispatch)
     }
@@ -327,18 +327,16 @@ impl Dispatcher {
         Ok(done)
     }
 
-    /// Sends a dispatch to every session whose shard and intents it concerns; returns how many.
-    pub(crate) fn dispatch(&mut self, dispatch: &Dispatch) -> usize {
+    /// Sends a dispatch to every session whose shard and intents it concerns; returns which.
+    pub(crate) fn dispatch(&mut self, dispatch: &Dispatch) -> Vec<SessionKey> {
         let d: Arc<str> = dispatch.d.as_str().into();
         if dispatch.t == "INTERACTION_CREATE"
             && let Ok(d) = serde_json::from_str(&d)
         {
             self.interactions.sent(&d, Instant::now());
         }
-        let mut told = 0;
-        for key in self.concerned(dispatch) {
-            told += usize::from(self.show(key, dispatch, &d));
-        }
+        let mut told = self.concerned(dispatch);
+        told.retain(|key| self.show(*key, dispatch, &d));
         told
     }
 

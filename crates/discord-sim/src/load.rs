@@ -1,6 +1,9 @@
 //! The load: moves the world by events, at a rate or as fast as they are read.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::time::{sleep, timeout};
 
@@ -117,6 +120,22 @@ async fn make(shared: &Shared, load: &Load, made: &mut u64) {
     }
 }
 
+/// Makes events at once, whoever reads them: the session and the sequence of each.
+pub(crate) fn make_now(shared: &Shared, events: usize, mix: &Mix) -> Vec<(Arc<str>, u64)> {
+    let mut state = shared.lock();
+    let mut made = Vec::with_capacity(events);
+    let mut untold = 0;
+    while made.len() < events && untold < MAX_UNTOLD {
+        let told = state.dispatcher.step(mix);
+        state.counts.produced += u64::from(!told.is_empty());
+        untold = if told.is_empty() { untold + 1 } else { 0 };
+        let sessions = told.into_iter();
+        let sessions = sessions.filter_map(|key| state.dispatcher.session(key));
+        made.extend(sessions.map(|session| (Arc::clone(&session.id), session.sequence)));
+    }
+    made
+}
+
 fn step(shared: &Shared, load: &Load, due: u64, untold: &mut u64) -> (u64, Room) {
     let behind = load.rate.is_none().then_some(MAX_BEHIND);
     let mut state = shared.lock();
@@ -134,7 +153,7 @@ fn step(shared: &Shared, load: &Load, due: u64, untold: &mut u64) -> (u64, Room)
         if told == due {
             break;
         }
-        if state.dispatcher.step(&load.mix) == 0 {
+        if state.dispatcher.step(&load.mix).is_empty() {
             *untold += 1;
         } else {
             *untold = 0;

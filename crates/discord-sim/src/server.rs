@@ -19,6 +19,7 @@ use crate::{
     control,
     dispatcher::SentEvent,
     faults::{Fault, RestFault, Scope},
+    generator::Mix,
     load::{self, Load},
     rest,
     state::{ConnectionMade, Counts, Peer, RestRequest, SessionStatus, Shared, State, Status},
@@ -105,6 +106,12 @@ impl Sim {
     /// Runs a load to its end; returns how many dispatches it made.
     pub async fn generate(&self, load: Load) -> u64 {
         load::run(&self.shared, load).await
+    }
+
+    /// Makes events at once, whoever reads them; returns the session and the sequence of each. Takes as long with many sessions as with
+    /// few.
+    pub fn make(&self, events: usize, mix: &Mix) -> Vec<(Arc<str>, u64)> {
+        load::make_now(&self.shared, events, mix)
     }
 
     /// Ends every load that runs now.

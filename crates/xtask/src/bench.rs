@@ -63,6 +63,9 @@ pub(crate) struct Args {
     /// Type of the queues, the consumer's too: classic or quorum.
     #[arg(long, value_parser = ["classic", "quorum"], default_value = "classic")]
     queue_type: String,
+    /// Discord speaks TLS, by an authority of its own.
+    #[arg(long)]
+    tls: bool,
     /// Seed of the simulated Discord: the same seed makes the same events.
     #[arg(long, default_value_t = 1)]
     seed: u64,

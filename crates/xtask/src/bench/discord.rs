@@ -11,7 +11,7 @@ use testbed::stack::settings;
 use super::Args;
 
 /// A Discord that lets everybody identify at once, keeps what a client has yet to read, and computes no truth.
-pub(super) async fn start(args: &Args, guilds: u32) -> Result<Sim> {
+pub(super) async fn start(args: &Args, guilds: u32, servers: &Servers) -> Result<Sim> {
     let mut config = SimConfig::default();
     config.world.guilds = guilds;
     config.world.members_per_guild = args.members;
@@ -25,6 +25,7 @@ pub(super) async fn start(args: &Args, guilds: u32) -> Result<Sim> {
     config.session_lifetime = Duration::from_secs(3_600);
     config.keep_payloads = false;
     config.keep_truth = false;
+    config.tls = args.tls.then(|| servers.dir().join("tls"));
     Sim::start(config)
         .await
         .context("can't start the simulator")
@@ -45,5 +46,9 @@ pub(super) fn environment(args: &Args, servers: &Servers, sim: &Sim) -> BTreeMap
         ("RABBIT_QUEUE_TYPE", args.queue_type.clone()),
     ];
     env.extend(own.map(|(name, value)| (name.to_owned(), value)));
+    if let Some(authority) = sim.authority() {
+        let authority = authority.to_string_lossy().into_owned();
+        env.insert("SSL_CERT_FILE".to_owned(), authority);
+    }
     env
 }

@@ -20,19 +20,23 @@ const LIMIT: Duration = Duration::from_secs(180);
 /// The whole start, then some time without an event. The CPU time is for each second, not for an event.
 pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
     let servers = Servers::start(Persistence::None).await?;
-    let sim = discord::start(args, args.guilds).await?;
+    let sim = discord::start(args, args.guilds, &servers).await?;
     let env = discord::environment(args, &servers, &sim);
     let start = |service: Service| Process::start(service, service.name(), servers.dir(), &env);
     let writer = start(Service::CacheWriter)?;
+    let router = start(Service::CommandRouter)?;
     let step = Step::begin("Starting the shards", false);
     let begun = Instant::now();
     let mut ingest = start(Service::GatewayIngest)?;
     let processes = |ingest: &Process| {
-        let ids = [("ingest", ingest.id()), ("writer", writer.id())];
-        let running = ids
-            .into_iter()
-            .chain([(report::RABBITMQ, servers.rabbitmq.id())]);
-        let running = running.filter_map(|(name, id)| Some((name, id?)));
+        let ids = [
+            ("ingest", ingest.id()),
+            ("writer", writer.id()),
+            ("router", router.id()),
+            (report::RABBITMQ, servers.rabbitmq.id()),
+            (report::REDIS, servers.redis.id()),
+        ];
+        let running = ids.into_iter().filter_map(|(name, id)| Some((name, id?)));
         Watch::begin(&running.collect::<Vec<_>>())
     };
     let watch = processes(&ingest);

@@ -3,7 +3,6 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Result, bail};
-use testbed::wait;
 
 use super::figures::Row;
 use super::pipeline::{Bench, EVENTS_QUEUE};
@@ -13,6 +12,8 @@ use crate::progress::Step;
 
 /// Longest time for ingest to have read what it has room for, and for everything to arrive afterwards.
 const LIMIT: Duration = Duration::from_secs(120);
+/// How long ingest is left to read what was made before its buffer is looked at again.
+const LOOK: Duration = Duration::from_millis(100);
 /// How long ingest is watched once it has no room.
 const FULL: Duration = Duration::from_secs(5);
 
@@ -37,15 +38,7 @@ async fn outage(bench: &mut Bench<'_>, name: &str) -> Result<Row> {
     let before = rss(bench.ingest.id());
     let watch = Watch::begin(&[("ingest", bench.ingest.id().unwrap_or_default())]);
     let begun = Instant::now();
-    bench.make_all().await;
-    let metric = async |bench: &Bench<'_>, name: &str| {
-        let metrics = bench.ingest.metrics().await.ok()?;
-        metrics.sum(name)
-    };
-    wait::until("ingest's buffer to be full", LIMIT, async || {
-        metric(bench, "ingest_full_shards").await > Some(0.0)
-    })
-    .await?;
+    let events = fill(bench).await?;
     tokio::time::sleep(FULL).await;
     let held = metric(bench, "ingest_buffer_bytes").await;
     let full = metric(bench, "ingest_full_shards").await;
@@ -54,7 +47,7 @@ async fn outage(bench: &mut Bench<'_>, name: &str) -> Result<Row> {
     }
     let usages = watch.end();
     let peak = usages.get("ingest").map_or(0, |usage| usage.peak_rss);
-    let mut row = Row::new(name, bench.args.events(), begun.elapsed(), usages);
+    let mut row = Row::new(name, events, begun.elapsed(), usages);
     row.add("ingest's memory before", before as f64 / MIB, "MiB");
     row.add("at the peak", peak as f64 / MIB, "MiB");
     row.add("events held", held.unwrap_or_default() / MIB, "MiB");
@@ -65,6 +58,32 @@ async fn outage(bench: &mut Bench<'_>, name: &str) -> Result<Row> {
     );
     step.done();
     Ok(row)
+}
+
+/// Makes events until ingest has no room for more, however few are made at a time; how many that were.
+async fn fill(bench: &Bench<'_>) -> Result<u64> {
+    let (begun, mut made) = (Instant::now(), 0);
+    while metric(bench, "ingest_full_shards")
+        .await
+        .unwrap_or_default()
+        == 0.0
+    {
+        if begun.elapsed() > LIMIT {
+            bail!(
+                "ingest's buffer is not full with {made} events\n{}",
+                bench.ingest.log_tail(20)
+            );
+        }
+        if bench.sim.quiet(LOOK).await {
+            bench.make_all().await;
+            made += bench.args.events();
+        }
+    }
+    Ok(made)
+}
+
+async fn metric(bench: &Bench<'_>, name: &str) -> Option<f64> {
+    bench.ingest.metrics().await.ok()?.sum(name)
 }
 
 /// Until everything has arrived.

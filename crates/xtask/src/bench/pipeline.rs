@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use discord_sim::{Load, Sim};
+use discord_sim::{Load, Mix, Sim};
 use dispatch_service::clock::unix_micros;
 use lapin::Connection;
 use lapin::options::QueueDeclareOptions;
@@ -97,7 +97,7 @@ impl<'a> Bench<'a> {
         let step = Step::begin("Starting servers and simulated Discord", false);
         let servers = Servers::start(Persistence::None).await?;
         let empty_redis = stored::used_memory(&servers.redis).await?;
-        let sim = discord::start(args, guilds).await?;
+        let sim = discord::start(args, guilds, &servers).await?;
         let url = servers.rabbitmq.url();
         declare(&rabbitmq_connection(&url, "bench").await?, &args.queue_type).await?;
         let events = Counter::start(&url, EVENTS_QUEUE).await?;
@@ -153,24 +153,15 @@ impl<'a> Bench<'a> {
     /// At a rate, from socket to consumer.
     async fn latency(&mut self, rate: f64) -> Result<Row> {
         let step = Step::begin(&format!("The pipeline at {rate} events/s"), false);
-        let mut last = self.targets().into_iter().collect::<HashMap<_, _>>();
         let mut sent: HashMap<(String, u64), u64> = HashMap::new();
-        let mut pace = Pace::new(rate);
+        let (mut pace, mix) = (Pace::new(rate), Mix::realistic());
         self.events.note();
         let (watch, begun) = (self.watch(), Instant::now());
         while begun.elapsed() < Duration::from_secs(self.args.seconds()) {
-            let due = pace.due().await;
+            let due = pace.due().await as usize;
             let at_us = unix_micros();
-            let load = Load {
-                events: Some(due),
-                ..Load::default()
-            };
-            self.sim.generate(load).await;
-            for (session, sequence) in self.targets() {
-                let before = last.entry(session.clone()).or_default();
-                sent.extend((*before + 1..=sequence).map(|one| ((session.clone(), one), at_us)));
-                *before = sequence;
-            }
+            let made = self.sim.make(due, &mix).into_iter();
+            sent.extend(made.map(|(session, sequence)| ((session.to_string(), sequence), at_us)));
         }
         let took = begun.elapsed();
         self.events.reached(&self.targets(), LIMIT).await?;
