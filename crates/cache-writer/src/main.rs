@@ -5,6 +5,11 @@ use std::process::ExitCode;
 use cache_writer::{App, config::Config};
 use dispatch_service::start::{Service, start};
 
+/// A published event costs about 80 allocations, many of them freed by another thread: with the system's allocator the writer takes a
+/// tenth more CPU.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const SERVICE: Service = Service {
     name: env!("CARGO_PKG_NAME"),
     version: env!("CARGO_PKG_VERSION"),
