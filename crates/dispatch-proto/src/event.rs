@@ -1,6 +1,6 @@
 //! Events: reading the envelope that Discord sends, writing the one that consumers get.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, fmt::Write as _, io::Write as _};
 
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -68,11 +68,10 @@ impl<'a> Dispatch<'a> {
 pub fn enriched(name: &str, sequence: u64, data: &str, old: Option<&str>) -> Vec<u8> {
     let old_len = old.map_or(0, |old| old.len() + 8);
     let mut body = Vec::with_capacity(data.len() + old_len + name.len() + 48);
-    body.extend_from_slice(b"{\"op\":0,\"s\":");
-    body.extend_from_slice(sequence.to_string().as_bytes());
-    body.extend_from_slice(b",\"t\":");
+    // Writing to a vector can't fail.
+    let _ = write!(body, "{{\"op\":0,\"s\":{sequence},\"t\":");
     // A name comes from Discord; should it ever hold a quote, the body stays JSON.
-    body.extend_from_slice(serde_json::Value::from(name).to_string().as_bytes());
+    let _ = serde_json::to_writer(&mut body, name);
     body.extend_from_slice(b",\"d\":");
     body.extend_from_slice(data.as_bytes());
     if let Some(old) = old {
@@ -86,7 +85,10 @@ pub fn enriched(name: &str, sequence: u64, data: &str, old: Option<&str>) -> Vec
 /// `message_id` of an event: the same however often it is published, so that a consumer can drop a repeat.
 #[must_use]
 pub fn message_id(session: &str, sequence: u64) -> String {
-    format!("{session}:{sequence}")
+    let mut id = String::with_capacity(session.len() + 21);
+    // Writing to a string can't fail.
+    let _ = write!(id, "{session}:{sequence}");
+    id
 }
 
 #[cfg(test)]

@@ -1,7 +1,6 @@
 //! Publishing: the exchange `gateway`, the Spectacles exchange, the dead letters.
 
 use std::{
-    borrow::Cow,
     collections::{HashSet, VecDeque},
     sync::{
         Arc,
@@ -28,7 +27,6 @@ use lapin::{
 };
 
 use crate::{
-    config::SpectaclesConfig,
     core::sending::Sending,
     metrics::{self, EventCounters},
 };
@@ -45,10 +43,10 @@ pub(super) struct EventPublisher {
     pub(super) acknowledgements: Acknowledgements,
     in_flight: VecDeque<InFlight>,
     namespace: Namespace,
-    /// Name of the exchange of enriched events.
-    exchange: String,
+    /// Where enriched events go.
+    events: Arc<Destination>,
     filter: Option<HashSet<String>>,
-    spectacles: Option<SpectaclesConfig>,
+    spectacles: Option<Arc<Destination>>,
     counters: EventCounters,
     /// Whether the last dead letter was dropped: the next is tried once only.
     drops_dead_letters: bool,
@@ -64,25 +62,43 @@ pub(super) struct Outgoing<'a> {
     pub(super) sequence: u64,
     /// When it was read from the socket, in microseconds of Unix time.
     pub(super) received_us: u64,
-    pub(super) name: Cow<'a, str>,
+    pub(super) name: &'a str,
     pub(super) data: &'a str,
-    pub(super) old: Option<Cow<'a, str>>,
+    pub(super) old: Option<&'a str>,
     pub(super) gap: Option<Gap>,
     /// Why it can't be published; then `payload` goes to the dead letters.
     pub(super) unpublishable: Option<String>,
     pub(super) payload: &'a [u8],
 }
 
+/// An exchange, and how bodies are written for it.
+struct Destination {
+    exchange: String,
+    encoding: Encoding,
+}
+
+/// A message that is kept until RabbitMQ has it, as it may have to be sent again. Its properties are made each time that it is sent: the
+/// client takes them for its own.
+struct Prepared {
+    destination: Arc<Destination>,
+    shard: u32,
+    sequence: u64,
+    /// Routing key and `type`.
+    name: String,
+    id: String,
+    body: Vec<u8>,
+}
+
 /// What is to be published of a batch.
 #[derive(Default)]
 struct Parcel<'a> {
-    messages: Vec<Message>,
+    messages: Vec<Prepared>,
     dead_letters: Vec<(String, &'a [u8])>,
 }
 
 /// What is published together, while its confirms are awaited.
 struct InFlight {
-    messages: Vec<Message>,
+    messages: Vec<Prepared>,
     /// Of the messages whose confirm has not come, from the first on.
     confirms: Vec<PublisherConfirm>,
     /// Whether each of the messages behind those was taken.
@@ -95,15 +111,23 @@ struct InFlight {
 impl EventPublisher {
     pub(super) fn new(publisher: Publisher, shared: &Shared) -> Self {
         let config = &shared.config;
+        let events = Destination {
+            exchange: config.namespace.name(EVENTS_EXCHANGE).into_owned(),
+            encoding: Encoding::Json,
+        };
+        let spectacles = config.spectacles.as_ref().map(|spectacles| Destination {
+            exchange: spectacles.exchange.clone(),
+            encoding: spectacles.encoding,
+        });
         Self {
             largest: shared.largest.clone(),
             acknowledgements: Acknowledgements::new(publisher.channel().clone()),
             in_flight: VecDeque::new(),
             publisher,
             namespace: config.namespace.clone(),
-            exchange: config.namespace.name(EVENTS_EXCHANGE).into_owned(),
+            events: Arc::new(events),
             filter: config.events.clone(),
-            spectacles: config.spectacles.clone(),
+            spectacles: spectacles.map(Arc::new),
             counters: EventCounters::default(),
             drops_dead_letters: false,
         }
@@ -127,7 +151,8 @@ impl EventPublisher {
         let mut confirms = Vec::new();
         if !messages.is_empty() {
             let due = self.acknowledgements.take();
-            let sent = self.publisher.send_all(&messages, due).await;
+            let sent = messages.iter().map(Prepared::message);
+            let sent = self.publisher.send_all(sent, due).await;
             confirms = self.limited(sent)?;
         }
         self.in_flight.push_back(InFlight {
@@ -229,25 +254,17 @@ impl EventPublisher {
     /// Tells of a gap, also those who have chosen their events: without it their state would be stale unnoticed.
     fn add_gap(&self, parcel: &mut Parcel<'_>, event: &Outgoing<'_>, gap: &Gap) {
         let data = serde_json::to_string(gap).unwrap_or_else(|_| "null".to_owned());
-        let properties = properties(event, GAP, gap.message_id());
-        if let Some(SpectaclesConfig { exchange, encoding }) = &self.spectacles
-            && let Ok(body) = codec::encode(&data, *encoding)
+        let prepared = |destination: &Arc<Destination>, body| Prepared {
+            name: GAP.to_owned(),
+            ..Prepared::new(destination, event, gap.message_id(), body)
+        };
+        if let Some(spectacles) = &self.spectacles
+            && let Ok(body) = codec::encode(&data, spectacles.encoding)
         {
-            parcel.messages.push(Message {
-                exchange: exchange.clone(),
-                routing_key: GAP.to_owned(),
-                properties: properties
-                    .clone()
-                    .with_content_type(encoding.content_type().into()),
-                body,
-            });
+            parcel.messages.push(prepared(spectacles, body));
         }
-        parcel.messages.push(Message {
-            exchange: self.exchange.clone(),
-            routing_key: GAP.to_owned(),
-            properties,
-            body: enriched(GAP, event.sequence, &data, None),
-        });
+        let body = enriched(GAP, event.sequence, &data, None);
+        parcel.messages.push(prepared(&self.events, body));
     }
 
     fn add_event<'a>(&mut self, parcel: &mut Parcel<'a>, event: &Outgoing<'a>) {
@@ -266,36 +283,24 @@ impl EventPublisher {
         if self
             .filter
             .as_ref()
-            .is_some_and(|names| !names.contains(event.name.as_ref()))
+            .is_some_and(|names| !names.contains(event.name))
         {
             return;
         }
-        self.counters.count(event.shard, &event.name);
+        self.counters.count(event.shard, event.name);
         self.add_spectacles(parcel, event);
-        let mut body = enriched(
-            &event.name,
-            event.sequence,
-            event.data,
-            event.old.as_deref(),
-        );
+        let mut body = enriched(event.name, event.sequence, event.data, event.old);
         if body.len() > self.largest() {
             tracing::warn!(shard = event.shard, event = %event.name, bytes = body.len(), "event is too large with its old state, which is left out");
-            body = enriched(&event.name, event.sequence, event.data, None);
+            body = enriched(event.name, event.sequence, event.data, None);
         }
         if body.len() > self.largest() {
             parcel.add_too_large(event, body.len());
             return;
         }
-        parcel.messages.push(Message {
-            exchange: self.exchange.clone(),
-            routing_key: event.name.clone().into_owned(),
-            properties: properties(
-                event,
-                &event.name,
-                message_id(event.session, event.sequence),
-            ),
-            body,
-        });
+        let id = message_id(event.session, event.sequence);
+        let message = Prepared::new(&self.events, event, id, body);
+        parcel.messages.push(message);
     }
 
     fn add_spectacles<'a>(&self, parcel: &mut Parcel<'a>, event: &Outgoing<'a>) {
@@ -313,13 +318,8 @@ impl EventPublisher {
             }
         };
         let id = message_id(event.session, event.sequence);
-        let content_type = spectacles.encoding.content_type();
-        parcel.messages.push(Message {
-            exchange: spectacles.exchange.clone(),
-            routing_key: event.name.clone().into_owned(),
-            properties: properties(event, &event.name, id).with_content_type(content_type.into()),
-            body,
-        });
+        let message = Prepared::new(spectacles, event, id, body);
+        parcel.messages.push(message);
     }
 
     fn largest(&self) -> usize {
@@ -333,7 +333,7 @@ impl EventPublisher {
             told_if_slow("a batch of events", in_flight.answered()).await?;
         }
         let messages = self.in_flight.iter().flat_map(|one| &one.messages);
-        let messages: Vec<_> = messages.cloned().collect();
+        let messages: Vec<_> = messages.collect();
         let mut taken: Vec<_> = self
             .in_flight
             .iter()
@@ -359,8 +359,9 @@ impl EventPublisher {
                 tokio::time::sleep(delay).await;
             }
             let due = self.acknowledgements.take();
-            let sent = self.publisher.send_all(&messages[sending.next()], due);
-            let confirms = sent.await?;
+            let next = messages[sending.next()].iter();
+            let sent = next.map(|message| message.message());
+            let confirms = self.publisher.send_all(sent, due).await?;
             let confirmed = Publisher::all_confirmed(confirms);
             taken = told_if_slow("a batch of events", confirmed).await?;
         }
@@ -396,19 +397,45 @@ impl<'a> Parcel<'a> {
     }
 }
 
-fn properties(event: &Outgoing<'_>, kind: &str, id: String) -> BasicProperties {
-    let mut headers = FieldTable::default();
-    headers.insert(
-        HEADER_SHARD.into(),
-        AMQPValue::LongInt(i32::try_from(event.shard).unwrap_or(i32::MAX)),
-    );
-    headers.insert(
-        HEADER_SEQ.into(),
-        AMQPValue::LongLongInt(i64::try_from(event.sequence).unwrap_or(i64::MAX)),
-    );
-    BasicProperties::default()
-        .with_content_type(Encoding::Json.content_type().into())
-        .with_type(kind.into())
-        .with_message_id(id.into())
-        .with_headers(headers)
+impl Prepared {
+    /// The message of an event. `id` is its `message_id`.
+    fn new(
+        destination: &Arc<Destination>,
+        event: &Outgoing<'_>,
+        id: String,
+        body: Vec<u8>,
+    ) -> Self {
+        Self {
+            destination: destination.clone(),
+            shard: event.shard,
+            sequence: event.sequence,
+            name: event.name.to_owned(),
+            id,
+            body,
+        }
+    }
+
+    fn message(&self) -> Message<'_> {
+        let mut headers = FieldTable::default();
+        headers.insert(
+            HEADER_SHARD.into(),
+            AMQPValue::LongInt(i32::try_from(self.shard).unwrap_or(i32::MAX)),
+        );
+        headers.insert(
+            HEADER_SEQ.into(),
+            AMQPValue::LongLongInt(i64::try_from(self.sequence).unwrap_or(i64::MAX)),
+        );
+        let Destination { exchange, encoding } = &*self.destination;
+        let properties = BasicProperties::default()
+            .with_content_type(encoding.content_type().into())
+            .with_type(self.name.as_str().into())
+            .with_message_id(self.id.as_str().into())
+            .with_headers(headers);
+        Message {
+            exchange,
+            routing_key: &self.name,
+            properties,
+            body: &self.body,
+        }
+    }
 }
