@@ -4,7 +4,10 @@
 //! once. The version before keeps it by the number alone. While one version replaces the other, their processes take turns on a
 //! partition, so both are written in each transaction, and what only one of them says counts as well.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    sync::Arc,
+};
 
 use dispatch_proto::{
     notice::{Gap, GapReason},
@@ -23,11 +26,13 @@ pub type Shard = (u32, u32);
 ///
 /// **Invariant:** it is stored in the same transaction as what the events changed, so an event is applied if and only if
 /// its sequence is not above the one stored for its session.
+///
+/// Each batch has its own, and differs from the one before in few shards: what is the same is shared.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Applied {
-    shards: HashMap<Shard, Sessions>,
+    shards: HashMap<Shard, Arc<Sessions>>,
     /// By the number alone, whatever the total.
-    numbers: HashMap<u32, Sessions>,
+    numbers: HashMap<u32, Arc<Sessions>>,
 }
 
 /// What Redis holds of [`Applied`]: texts by the fields of both hashes.
@@ -92,14 +97,10 @@ impl Applied {
 
     /// Notes an event as applied.
     pub fn advance(&mut self, shard: Shard, session: &str, sequence: u64) {
-        self.shards
-            .entry(shard)
-            .or_default()
-            .advance(session, sequence);
-        self.numbers
-            .entry(shard.1)
-            .or_default()
-            .advance(session, sequence);
+        let own = self.shards.entry(shard).or_default();
+        Arc::make_mut(own).advance(session, sequence);
+        let number = self.numbers.entry(shard.1).or_default();
+        Arc::make_mut(number).advance(session, sequence);
     }
 
     /// The shards that are known by total and number.
@@ -116,13 +117,13 @@ impl Applied {
             let text = self
                 .shards
                 .get(&shard)
-                .map(Sessions::encode)
+                .map(|sessions| sessions.encode())
                 .unwrap_or_default();
             stored.shards.insert(shard_field(total, number), text);
             let text = self
                 .numbers
                 .get(&number)
-                .map(Sessions::encode)
+                .map(|sessions| sessions.encode())
                 .unwrap_or_default();
             stored.numbers.insert(number, text);
         }
@@ -138,11 +139,12 @@ impl Applied {
         let mut applied = Self::default();
         for (field, text) in &stored.shards {
             let shard = parse(field).ok_or_else(|| Unreadable::new(field, None))?;
-            applied.shards.insert(shard, Sessions::decode(field, text)?);
+            let sessions = Sessions::decode(field, text)?;
+            applied.shards.insert(shard, Arc::new(sessions));
         }
         for (number, text) in &stored.numbers {
             let sessions = Sessions::decode(number, text)?;
-            applied.numbers.insert(*number, sessions);
+            applied.numbers.insert(*number, Arc::new(sessions));
         }
         Ok(applied)
     }
@@ -167,12 +169,12 @@ impl Applied {
     pub fn merge(&mut self, other: &Self, numbers: &BTreeSet<u32>) {
         for (shard, sessions) in &other.shards {
             if numbers.contains(&shard.1) {
-                self.shards.entry(*shard).or_default().merge(sessions);
+                Arc::make_mut(self.shards.entry(*shard).or_default()).merge(sessions);
             }
         }
         for (number, sessions) in &other.numbers {
             if numbers.contains(number) {
-                self.numbers.entry(*number).or_default().merge(sessions);
+                Arc::make_mut(self.numbers.entry(*number).or_default()).merge(sessions);
             }
         }
     }
@@ -181,7 +183,7 @@ impl Applied {
     fn last(&self, shard: Shard, session: &str) -> Option<u64> {
         let own = self.shards.get(&shard);
         let number = self.numbers.get(&shard.1);
-        let last = |sessions: Option<&Sessions>| sessions?.last(session);
+        let last = |sessions: Option<&Arc<Sessions>>| sessions?.last(session);
         last(own).max(last(number))
     }
 
@@ -200,7 +202,7 @@ impl Applied {
         let own = self.shards.get(&shard).into_iter();
         numbers
             .find(|session| !foreign(session))
-            .or_else(|| own.flat_map(Sessions::names).next())
+            .or_else(|| own.flat_map(|sessions| sessions.names()).next())
             .or(any)
     }
 }
