@@ -12,6 +12,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use thiserror::Error;
 
+use super::object::push_string;
+
 /// The version that is written.
 const VERSION: u64 = 2;
 
@@ -38,16 +40,14 @@ impl JournalWriter {
         if !self.entries.is_empty() {
             self.entries.push(',');
         }
+        self.entries.push('[');
+        push_string(&mut self.entries, session);
         // Writing to a string can't fail.
-        let _ = write!(
-            self.entries,
-            "[{},{sequence},",
-            serde_json::Value::from(session)
-        );
+        let _ = write!(self.entries, ",{sequence},");
         self.entries.push_str(old.unwrap_or("null"));
         self.entries.push(',');
-        self.entries
-            .push_str(&serde_json::to_string(&gap).unwrap_or_else(|_| "null".to_owned()));
+        let gap = gap.and_then(|gap| serde_json::to_string(gap).ok());
+        self.entries.push_str(gap.as_deref().unwrap_or("null"));
         self.entries.push(']');
     }
 
@@ -56,11 +56,19 @@ impl JournalWriter {
     pub fn finish<'a>(last: &str, batches: impl IntoIterator<Item = &'a Self>) -> String {
         let entries = batches.into_iter().map(|batch| &*batch.entries);
         let entries: Vec<_> = entries.filter(|entries| !entries.is_empty()).collect();
-        format!(
-            r#"{{"version":{VERSION},"batch":{},"events":[{}]}}"#,
-            serde_json::Value::from(last),
-            entries.join(",")
-        )
+        let bytes: usize = entries.iter().map(|entries| entries.len() + 1).sum();
+        let mut text = String::with_capacity(bytes + last.len() + 48);
+        let _ = write!(text, r#"{{"version":{VERSION},"batch":"#);
+        push_string(&mut text, last);
+        text.push_str(r#","events":["#);
+        for (at, entries) in entries.into_iter().enumerate() {
+            if at > 0 {
+                text.push(',');
+            }
+            text.push_str(entries);
+        }
+        text.push_str("]}");
+        text
     }
 }
 

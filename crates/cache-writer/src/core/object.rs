@@ -196,6 +196,18 @@ fn digits(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
 }
 
+/// Adds a JSON string to a text.
+pub(super) fn push_string(text: &mut String, string: &str) {
+    let is_plain = |byte: u8| byte >= b' ' && byte != b'"' && byte != b'\\';
+    if string.bytes().all(is_plain) {
+        text.push('"');
+        text.push_str(string);
+        text.push('"');
+    } else {
+        text.push_str(&serde_json::Value::from(string).to_string());
+    }
+}
+
 /// Writes an object field by field.
 pub(super) struct ObjectWriter(String);
 
@@ -210,16 +222,7 @@ impl ObjectWriter {
         if self.0.len() > 1 {
             self.0.push(',');
         }
-        if name
-            .bytes()
-            .any(|byte| byte < b' ' || byte == b'"' || byte == b'\\')
-        {
-            self.0.push_str(&serde_json::Value::from(name).to_string());
-        } else {
-            self.0.push('"');
-            self.0.push_str(name);
-            self.0.push('"');
-        }
+        push_string(&mut self.0, name);
         self.0.push(':');
         self.0.push_str(value);
     }
