@@ -57,7 +57,7 @@ impl<'e> State<'e> {
         };
         if let Some(guild) = steps.scope.guild() {
             let total = totals::entity(guild);
-            match totals::right(self.current(total), event.origin(), steps.takes_guild) {
+            match totals::right(self.text(total), event.origin(), steps.takes_guild) {
                 Right::Writes => {}
                 Right::Takes => self.put(total, Cow::Owned(totals::note(event.origin()))),
                 Right::Nothing => return outcome,

@@ -6,7 +6,9 @@
 //! takes the guild over: what an old shard's partition still holds can't undo what the new one has
 //! written.
 
-use super::{entity::Entity, object::Object};
+use serde::Deserialize;
+
+use super::entity::Entity;
 
 /// Where an event comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,9 +32,9 @@ pub(super) enum Right {
 /// What an event of this origin may do; `noted` is the cached text of [`Entity::Total`], and
 /// `takes` whether the event is one that can take the guild over.
 pub(super) fn right(noted: Option<&str>, origin: Origin, takes: bool) -> Right {
-    match noted.and_then(read) {
-        Some((total, _)) if total == u64::from(origin.total) => Right::Writes,
-        Some((_, since_us)) if takes && since_us < origin.received_us => Right::Takes,
+    match noted.and_then(|noted| serde_json::from_str(noted).ok()) {
+        Some(Noted { total, .. }) if total == u64::from(origin.total) => Right::Writes,
+        Some(Noted { since_us, .. }) if takes && since_us < origin.received_us => Right::Takes,
         Some(_) => Right::Nothing,
         None if takes => Right::Takes,
         None => Right::Writes,
@@ -57,9 +59,11 @@ pub(super) fn entity(guild: u64) -> Entity {
     Entity::Total(guild)
 }
 
-fn read(text: &str) -> Option<(u64, u64)> {
-    let noted = Object::parse(text)?;
-    Some((noted.number("total")?, noted.number("since_us")?))
+/// What [`note`] writes.
+#[derive(Deserialize)]
+struct Noted {
+    total: u64,
+    since_us: u64,
 }
 
 #[cfg(test)]
