@@ -52,6 +52,13 @@ pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
         watch.end(),
     );
     step.done();
+    let step = Step::begin("Until the writer has caught up", false);
+    wait::until("empty raw queues", LIMIT, async || {
+        let metrics = writer.metrics().await;
+        metrics.is_ok_and(|metrics| metrics.sum("writer_queue_lag") == Some(0.0))
+    })
+    .await?;
+    step.done();
     let step = Step::begin("Idling", false);
     let watch = processes(&ingest);
     let seconds = args.seconds();
