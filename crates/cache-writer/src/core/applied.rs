@@ -5,7 +5,7 @@
 //! partition, so both are written in each transaction, and what only one of them says counts as well.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -13,6 +13,7 @@ use dispatch_proto::{
     notice::{Gap, GapReason},
     redis::shard_field,
 };
+use foldhash::HashMap;
 use thiserror::Error;
 
 /// Sessions remembered for each shard. A frame of an earlier session can only come back unacknowledged after a crash, and

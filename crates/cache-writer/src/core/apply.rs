@@ -1,9 +1,8 @@
 //! Applies steps to what was read, one event after the other.
 
-use std::{
-    borrow::Cow,
-    collections::{BTreeSet, HashMap},
-};
+use std::{borrow::Cow, collections::BTreeSet};
+
+use foldhash::{HashMap, HashMapExt};
 
 use super::{
     entity::{Entity, Index},
@@ -19,10 +18,10 @@ use super::{
 
 /// The cache as it stands at a point of the batch: what was read, under what the events so far have
 /// written.
-pub(super) struct State<'e> {
+pub(super) struct State<'e, 'a> {
     snapshot: &'e Snapshot,
     settings: &'e Settings,
-    written: HashMap<Entity, Change<'e>>,
+    written: HashMap<Entity, Change<'a>>,
     /// The place of the event that is being applied.
     place: usize,
     /// Whether the event that is being applied has an `old`.
@@ -30,14 +29,14 @@ pub(super) struct State<'e> {
 }
 
 /// What became of an entity.
-struct Change<'e> {
+struct Change<'a> {
     /// None: deleted.
-    value: Option<Cow<'e, str>>,
+    value: Option<Cow<'a, str>>,
     /// The place of the last event that told it.
     told: Option<usize>,
 }
 
-impl<'e> State<'e> {
+impl<'e, 'a> State<'e, 'a> {
     pub(super) fn new(snapshot: &'e Snapshot, settings: &'e Settings) -> Self {
         Self {
             snapshot,
@@ -49,7 +48,7 @@ impl<'e> State<'e> {
     }
 
     /// Applies the steps of an event.
-    pub(super) fn apply(&mut self, event: &Event<'_>, steps: &'e Steps<'_>) -> Outcome {
+    pub(super) fn apply(&mut self, event: &Event<'_>, steps: &Steps<'a>) -> Outcome {
         self.place += 1;
         let mut outcome = Outcome {
             skipped: steps.skipped,
@@ -70,20 +69,20 @@ impl<'e> State<'e> {
         outcome
     }
 
-    fn step(&mut self, step: &'e Step<'_>, outcome: &mut Outcome) {
+    fn step(&mut self, step: &Step<'a>, outcome: &mut Outcome) {
         if step.target().is_some_and(|written| !self.keeps(written)) {
             return;
         }
         match step {
-            Step::Store { entity, value } => self.put(*entity, Cow::Borrowed(value.as_ref())),
+            Step::Store { entity, value } => self.put(*entity, value.clone()),
             Step::StoreIfAbsent { entity, value } => {
                 if self.current(*entity).is_none() {
-                    self.put(*entity, Cow::Borrowed(value.as_ref()));
+                    self.put(*entity, value.clone());
                 }
             }
             Step::Replace { entity, value } => {
                 outcome.old = self.old(*entity);
-                self.put(*entity, Cow::Borrowed(value.as_ref()));
+                self.put(*entity, value.clone());
             }
             Step::Merge {
                 entity,
@@ -91,7 +90,7 @@ impl<'e> State<'e> {
                 whole,
                 mode,
             } => {
-                outcome.old = self.merge(*entity, patch, whole.as_deref(), *mode);
+                outcome.old = self.merge(*entity, patch, whole.as_ref(), *mode);
             }
             Step::StoreKeeping {
                 entity,
@@ -103,7 +102,7 @@ impl<'e> State<'e> {
                 let kept = cached.and_then(|cached| cached.raw(field));
                 let value = match (kept, Object::parse(value)) {
                     (Some(kept), Some(object)) => Cow::Owned(object.with_field(field, kept)),
-                    _ => Cow::Borrowed(value.as_ref()),
+                    _ => value.clone(),
                 };
                 self.put(*entity, value);
             }
@@ -194,14 +193,14 @@ impl<'e> State<'e> {
     }
 
     /// All that was written, folded.
-    pub(super) fn into_writes(self) -> Vec<Write> {
-        let mut writes: Vec<Write> = self
+    pub(super) fn into_writes(self) -> Vec<Write<'a>> {
+        let mut writes: Vec<Write<'a>> = self
             .written
             .into_iter()
             .map(|(entity, Change { value, told })| match value {
                 Some(value) => Write::Put {
                     entity,
-                    value: value.into_owned(),
+                    value,
                     told,
                 },
                 None => Write::Delete(entity),
@@ -215,22 +214,22 @@ impl<'e> State<'e> {
         &mut self,
         entity: Entity,
         patch: &Object<'_>,
-        whole: Option<&'e str>,
+        whole: Option<&Cow<'a, str>>,
         mode: Merging,
     ) -> Option<String> {
         let base = self.object(entity);
         let value = match (&base, whole) {
             (None, None) => return None,
-            (None, Some(whole)) => Cow::Borrowed(whole),
+            (None, Some(whole)) => whole.clone(),
             (Some(base), Some(whole))
                 if mode == Merging::Channel && (is_hidden(base) || is_hidden(patch)) =>
             {
-                Cow::Borrowed(whole)
+                whole.clone()
             }
             (Some(base), Some(whole)) if mode == Merging::Message => {
                 let value = match with_poll_results(base, patch) {
                     Some(kept) => Cow::Owned(kept),
-                    None => Cow::Borrowed(whole),
+                    None => whole.clone(),
                 };
                 let spoken = Object::parse(&value).filter(|_| base.is_true("tts"));
                 match spoken.map(|message| message.with_field("tts", "true")) {
@@ -279,7 +278,7 @@ impl<'e> State<'e> {
     fn replace_set(
         &mut self,
         index: Index,
-        children: &'e [(Entity, Cow<'_, str>)],
+        children: &[(Entity, Cow<'a, str>)],
         old: bool,
         outcome: &mut Outcome,
     ) {
@@ -290,7 +289,7 @@ impl<'e> State<'e> {
         let removed = self.remove_all(&before.collect::<Vec<_>>());
         outcome.old = removed.filter(|_| old);
         for (entity, value) in children {
-            self.put(*entity, Cow::Borrowed(value.as_ref()));
+            self.put(*entity, value.clone());
         }
     }
 
@@ -305,7 +304,7 @@ impl<'e> State<'e> {
     }
 
     /// Merges each over what is cached, or stores it; the array of those that were cached.
-    fn merge_all(&mut self, children: &'e [(Entity, Object<'_>, Cow<'_, str>)]) -> Option<String> {
+    fn merge_all(&mut self, children: &[(Entity, Object<'_>, Cow<'a, str>)]) -> Option<String> {
         let mut before = Vec::new();
         for (entity, patch, whole) in children {
             before.extend(self.merge(*entity, patch, Some(whole), Merging::Fields));
@@ -381,7 +380,7 @@ impl<'e> State<'e> {
             }
     }
 
-    fn put(&mut self, entity: Entity, value: Cow<'e, str>) {
+    fn put(&mut self, entity: Entity, value: Cow<'a, str>) {
         let (value, told) = (Some(value), Some(self.place));
         self.written.insert(entity, Change { value, told });
     }

@@ -1,6 +1,6 @@
 //! What a batch needs to read, and what was read.
 
-use std::collections::HashMap;
+use foldhash::HashMap;
 
 use super::entity::{Entity, Index};
 

@@ -73,7 +73,7 @@ pub struct Found<'a> {
 #[derive(Debug, Default)]
 pub struct Page {
     /// By when they expire (milliseconds from now; none: as the settings say) what is written.
-    writes: BTreeMap<Option<u64>, Vec<Write>>,
+    writes: BTreeMap<Option<u64>, Vec<Write<'static>>>,
     /// Keys that are no longer used, sets too.
     unlink: BTreeSet<String>,
     /// By set of a kind, the keys that it is to list no more.
@@ -123,7 +123,7 @@ impl Takeover {
             let told = Some(0);
             writes.push(Write::Put {
                 entity,
-                value,
+                value: value.into(),
                 told,
             });
         }

@@ -317,7 +317,7 @@ impl PartitionOwner {
 #[derive(Default)]
 struct Batch<'a> {
     views: Vec<Event<'a>>,
-    plan: Plan,
+    plan: Plan<'a>,
 }
 
 /// However the ownership ends, the next one of this process is to know of it.

@@ -127,7 +127,7 @@ impl Store {
     /// Applies a batch: entities, what is applied, and the journal, all or nothing; the second round trip.
     pub(super) async fn commit(
         &mut self,
-        writes: &[Write],
+        writes: &[Write<'_>],
         commit: &Commit,
     ) -> Result<(), StoreError> {
         let begun = Instant::now();
@@ -235,7 +235,11 @@ impl Store {
     }
 
     /// Runs a transaction under the watched epoch: the writer's own bookkeeping, and writes of the cache.
-    async fn execute(&mut self, bookkeeping: Pipeline, writes: &[Write]) -> Result<(), StoreError> {
+    async fn execute(
+        &mut self,
+        bookkeeping: Pipeline,
+        writes: &[Write<'_>],
+    ) -> Result<(), StoreError> {
         let mut pipe = bookkeeping;
         let kept = pipe.cmd_iter().count();
         let commands = layout::commands(writes, &self.settings, unix_millis());

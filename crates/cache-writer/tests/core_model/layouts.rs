@@ -12,10 +12,10 @@ use cache_writer::core::{
 
 const NOW: u64 = 1_700_000_000_000;
 
-fn put(entity: Entity, value: &str) -> Write {
+fn put(entity: Entity, value: &str) -> Write<'_> {
     Write::Put {
         entity,
-        value: value.to_owned(),
+        value: value.into(),
         told: Some(1),
     }
 }
@@ -149,9 +149,9 @@ fn users_come_with_members_and_messages() {
         },
         ..Settings::default()
     };
-    let author = |more: &str| format!(r#"{{"author":{{"id":"5","a":null}}{more}}}"#);
+    let author = r#"{"author":{"id":"5","a":null}}"#;
     let writes = [
-        put(Entity::Message { channel: 3, id: 8 }, &author("")),
+        put(Entity::Message { channel: 3, id: 8 }, author),
         put(
             Entity::Message { channel: 3, id: 9 },
             r#"{"author":{"id":"6"},"webhook_id":"6"}"#,

@@ -46,7 +46,7 @@ fn apply(before: Entries<'_>, name: &str, data: &str) -> (Writer, Outcome) {
         .iter()
         .map(|(key, value)| Write::Put {
             entity: dispatch::parse_key(key).unwrap(),
-            value: (*value).to_owned(),
+            value: (*value).into(),
             told: Some(1),
         })
         .collect();

@@ -144,7 +144,7 @@ impl Writer {
         }
     }
 
-    fn plan(&self, events: &[Event<'_>]) -> plan::Plan {
+    fn plan<'a>(&self, events: &[Event<'a>]) -> plan::Plan<'a> {
         let reads = plan::reads(events, &self.settings);
         let mut snapshot = Snapshot::default();
         self.read(&mut snapshot, &reads.entities);
