@@ -54,14 +54,14 @@ pub struct Config {
     /// Names of the events to publish; none = all.
     pub events: Option<HashSet<String>>,
     /// The exchange for Spectacles clients.
-    pub spectacles: Option<SpectaclesConfig>,
+    pub spectacles: Option<Destination>,
     /// Where guild joins and leaves are told.
     pub guild_log: Option<GuildLogConfig>,
 }
 
-/// The exchange for Spectacles clients.
+/// An exchange, and how bodies are written for it.
 #[derive(Clone, Debug)]
-pub struct SpectaclesConfig {
+pub struct Destination {
     /// Name of the exchange, with the namespace.
     pub exchange: String,
     /// How bodies are written.
@@ -119,7 +119,7 @@ impl Config {
         }
         let spectacles = exchange
             .zip(encoding)
-            .map(|(exchange, encoding)| SpectaclesConfig {
+            .map(|(exchange, encoding)| Destination {
                 exchange: namespace.name(exchange).into_owned(),
                 encoding,
             });

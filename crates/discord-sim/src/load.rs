@@ -7,7 +7,11 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
-use crate::{dispatcher::Room, generator::Mix, state::Shared};
+use crate::{
+    dispatcher::{Room, SessionKey},
+    generator::Mix,
+    state::{Shared, State},
+};
 
 /// Steps of the world under one hold of the lock.
 const BATCH: u64 = 64;
@@ -126,10 +130,7 @@ pub(crate) fn make_now(shared: &Shared, events: usize, mix: &Mix) -> Vec<(Arc<st
     let mut made = Vec::with_capacity(events);
     let mut untold = 0;
     while made.len() < events && untold < MAX_UNTOLD {
-        let told = state.dispatcher.step(mix);
-        state.counts.produced += u64::from(!told.is_empty());
-        untold = if told.is_empty() { untold + 1 } else { 0 };
-        let sessions = told.into_iter();
+        let sessions = move_world(&mut state, mix, &mut untold).into_iter();
         let sessions = sessions.filter_map(|key| state.dispatcher.session(key));
         made.extend(sessions.map(|session| (Arc::clone(&session.id), session.sequence)));
     }
@@ -153,15 +154,21 @@ fn step(shared: &Shared, load: &Load, due: u64, untold: &mut u64) -> (u64, Room)
         if told == due {
             break;
         }
-        if state.dispatcher.step(&load.mix).is_empty() {
-            *untold += 1;
-        } else {
-            *untold = 0;
-            told += 1;
-        }
+        told += u64::from(!move_world(&mut state, &load.mix, untold).is_empty());
     }
-    state.counts.produced += told;
     (told, room)
+}
+
+/// Moves the world by one event, and counts it, or how many in a row nobody was told of; returns who was told.
+fn move_world(state: &mut State, mix: &Mix, untold: &mut u64) -> Vec<SessionKey> {
+    let told = state.dispatcher.step(mix);
+    if told.is_empty() {
+        *untold += 1;
+    } else {
+        *untold = 0;
+        state.counts.produced += 1;
+    }
+    told
 }
 
 /// How many events are due at a rate. Credit is capped at a second's worth: a load that was held up

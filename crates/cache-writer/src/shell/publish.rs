@@ -27,6 +27,7 @@ use lapin::{
 };
 
 use crate::{
+    config::Destination,
     core::sending::Sending,
     metrics::{self, EventCounters},
 };
@@ -71,12 +72,6 @@ pub(super) struct Outgoing<'a> {
     pub(super) payload: &'a [u8],
 }
 
-/// An exchange, and how bodies are written for it.
-struct Destination {
-    exchange: String,
-    encoding: Encoding,
-}
-
 /// A message that is kept until RabbitMQ has it, as it may have to be sent again. Its properties are made each time that it is sent: the
 /// client takes them for its own.
 struct Prepared {
@@ -115,10 +110,6 @@ impl EventPublisher {
             exchange: config.namespace.name(EVENTS_EXCHANGE).into_owned(),
             encoding: Encoding::Json,
         };
-        let spectacles = config.spectacles.as_ref().map(|spectacles| Destination {
-            exchange: spectacles.exchange.clone(),
-            encoding: spectacles.encoding,
-        });
         Self {
             largest: shared.largest.clone(),
             acknowledgements: Acknowledgements::new(publisher.channel().clone()),
@@ -127,7 +118,7 @@ impl EventPublisher {
             namespace: config.namespace.clone(),
             events: Arc::new(events),
             filter: config.events.clone(),
-            spectacles: spectacles.map(Arc::new),
+            spectacles: config.spectacles.clone().map(Arc::new),
             counters: EventCounters::default(),
             drops_dead_letters: false,
         }
@@ -256,7 +247,8 @@ impl EventPublisher {
         let data = serde_json::to_string(gap).unwrap_or_else(|_| "null".to_owned());
         let prepared = |destination: &Arc<Destination>, body| Prepared {
             name: GAP.to_owned(),
-            ..Prepared::new(destination, event, gap.message_id(), body)
+            id: gap.message_id(),
+            ..Prepared::new(destination, event, body)
         };
         if let Some(spectacles) = &self.spectacles
             && let Ok(body) = codec::encode(&data, spectacles.encoding)
@@ -298,9 +290,9 @@ impl EventPublisher {
             parcel.add_too_large(event, body.len());
             return;
         }
-        let id = message_id(event.session, event.sequence);
-        let message = Prepared::new(&self.events, event, id, body);
-        parcel.messages.push(message);
+        parcel
+            .messages
+            .push(Prepared::new(&self.events, event, body));
     }
 
     fn add_spectacles<'a>(&self, parcel: &mut Parcel<'a>, event: &Outgoing<'a>) {
@@ -317,9 +309,7 @@ impl EventPublisher {
                 return;
             }
         };
-        let id = message_id(event.session, event.sequence);
-        let message = Prepared::new(spectacles, event, id, body);
-        parcel.messages.push(message);
+        parcel.messages.push(Prepared::new(spectacles, event, body));
     }
 
     fn largest(&self) -> usize {
@@ -398,19 +388,14 @@ impl<'a> Parcel<'a> {
 }
 
 impl Prepared {
-    /// The message of an event. `id` is its `message_id`.
-    fn new(
-        destination: &Arc<Destination>,
-        event: &Outgoing<'_>,
-        id: String,
-        body: Vec<u8>,
-    ) -> Self {
+    /// The message of an event.
+    fn new(destination: &Arc<Destination>, event: &Outgoing<'_>, body: Vec<u8>) -> Self {
         Self {
             destination: destination.clone(),
             shard: event.shard,
             sequence: event.sequence,
             name: event.name.to_owned(),
-            id,
+            id: message_id(event.session, event.sequence),
             body,
         }
     }

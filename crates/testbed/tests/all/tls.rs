@@ -14,7 +14,7 @@ use testbed::{
     port::free_port,
     process::Process,
     servers::{Persistence, Servers},
-    stack::settings,
+    stack::{Options, settings},
     wait,
 };
 
@@ -161,23 +161,14 @@ async fn private_authorities_client_certificates_and_channel_limits() {
 async fn discord_by_an_authority_of_the_systems() {
     let dir = tempfile::tempdir().unwrap();
     let servers = Servers::start(Persistence::None).await.unwrap();
-    let sim = Sim::start(SimConfig {
-        tls: Some(dir.path().to_owned()),
-        ..SimConfig::default()
-    })
-    .await
-    .unwrap();
+    let mut options = Options::new(2, 2);
+    options.sim.tls = Some(dir.path().to_owned());
+    let sim = Sim::start(options.sim.clone()).await.unwrap();
     let broken = dir.path().join("broken.pem");
     let text = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
     std::fs::write(&broken, text).unwrap();
     let start = |name: &str, authorities: Option<&Path>| {
-        let mut env = settings::links(&servers.rabbitmq.url(), &servers.redis.url());
-        env.extend(settings::discord(
-            "sim-token",
-            &sim.http_url(),
-            &sim.gateway_url(),
-        ));
-        env.extend(settings::shards(2));
+        let mut env = options.connected_to(&servers, &sim);
         let authorities = authorities.map(|file| file.display().to_string());
         env.extend(authorities.map(|file| ("SSL_CERT_FILE".to_owned(), file)));
         Process::start(Service::GatewayIngest, name, servers.dir(), &env).unwrap()

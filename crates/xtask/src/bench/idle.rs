@@ -9,7 +9,7 @@ use testbed::servers::{Persistence, Servers};
 use testbed::wait;
 
 use super::figures::Row;
-use super::report;
+use super::pipeline::running;
 use super::usage::Watch;
 use super::{Args, MIB, discord};
 use crate::progress::Step;
@@ -28,17 +28,7 @@ pub(super) async fn run(args: &Args) -> Result<Vec<Row>> {
     let step = Step::begin("Starting the shards", false);
     let begun = Instant::now();
     let mut ingest = start(Service::GatewayIngest)?;
-    let processes = |ingest: &Process| {
-        let ids = [
-            ("ingest", ingest.id()),
-            ("writer", writer.id()),
-            ("router", router.id()),
-            (report::RABBITMQ, servers.rabbitmq.id()),
-            (report::REDIS, servers.redis.id()),
-        ];
-        let running = ids.into_iter().filter_map(|(name, id)| Some((name, id?)));
-        Watch::begin(&running.collect::<Vec<_>>())
-    };
+    let processes = |ingest: &Process| Watch::begin(&running([ingest, &writer, &router], &servers));
     let watch = processes(&ingest);
     let all = args.shards as usize;
     wait::until("all shards", LIMIT, async || sim.sessions().len() == all).await?;

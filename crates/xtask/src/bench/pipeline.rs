@@ -345,23 +345,30 @@ impl<'a> Bench<'a> {
     }
 
     fn watch(&self) -> Watch {
-        let processes = [
-            ("ingest", self.ingest.id()),
-            ("writer", self.writer.id()),
-            ("router", self.router.id()),
-            (report::RABBITMQ, self.servers.rabbitmq.id()),
-            (report::REDIS, self.servers.redis.id()),
-            (report::BENCH, Some(std::process::id())),
-        ];
-        let running = processes
-            .into_iter()
-            .filter_map(|(name, id)| Some((name, id?)));
-        Watch::begin(&running.collect::<Vec<_>>())
+        let mut processes = running([&self.ingest, &self.writer, &self.router], &self.servers);
+        processes.push((report::BENCH, std::process::id()));
+        Watch::begin(&processes)
     }
 
     fn rabbitmq(&self) -> Result<u32> {
         self.servers.rabbitmq.id().context("rabbitmq has ended")
     }
+}
+
+/// Those of the services and servers that run, by their names in a report.
+pub(super) fn running(
+    [ingest, writer, router]: [&Process; 3],
+    servers: &Servers,
+) -> Vec<(&'static str, u32)> {
+    let processes = [
+        ("ingest", ingest.id()),
+        ("writer", writer.id()),
+        ("router", router.id()),
+        (report::RABBITMQ, servers.rabbitmq.id()),
+        (report::REDIS, servers.redis.id()),
+    ];
+    let running = processes.into_iter();
+    running.filter_map(|(name, id)| Some((name, id?))).collect()
 }
 
 async fn declare(connection: &Connection, queue_type: &str) -> Result<()> {
